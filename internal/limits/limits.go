@@ -29,6 +29,8 @@ type Limits struct {
 	ConnWindow     int `name:"conn_window" unit:"bytes" doc:"HTTP/2 receive window of one connection"`
 	OriginPerConn  int `name:"origin_per_conn" unit:"requests" doc:"requests of one client connection at an origin at once; over it 503"`
 
+	TunnelIdle time.Duration `name:"tunnel_idle" doc:"silence in both directions of a WebSocket; over it the tunnel is closed"`
+
 	ResponseHead    int `name:"response_head" unit:"bytes" doc:"head of an origin's response; over it 502"`
 	ResponseInterim int `name:"response_interim" unit:"responses" doc:"1xx responses of an origin to one request; over it 502"`
 
@@ -58,6 +60,7 @@ func Default() Limits {
 		StreamWindow:    64 << 10,
 		ConnWindow:      1 << 20,
 		OriginPerConn:   300,
+		TunnelIdle:      time.Hour,
 		ResponseHead:    64 << 10,
 		ResponseInterim: 16,
 		ObjectSize:      64 << 20,
@@ -88,6 +91,7 @@ const (
 	StreamWindow
 	ConnWindow
 	OriginPerConn
+	TunnelIdle
 	ResponseHead
 	ResponseInterim
 	ObjectSize

@@ -1,0 +1,321 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sort"
+	"sync"
+	"sync/atomic"
+
+	"github.com/landfall-cdn/landfall/internal/must"
+)
+
+const (
+	minPiece = 16 << 10
+	maxPiece = 1 << 20
+	// windowAhead is how far a fill that is no longer stored reads ahead
+	// of the slowest of its readers.
+	windowAhead = 2 << 20
+)
+
+var (
+	errCutShort = errors.New("content ended before its length was reached")
+	errTooLong  = errors.New("content goes on past its length")
+	errGone     = errors.New("content was not kept")
+)
+
+// piece is a run of content; data[0] is byte off of the body.
+type piece struct {
+	off  int64
+	data []byte
+}
+
+// body is the content of one response. One fill writes it while any
+// number of readers follow; what is written never changes. It is kept
+// whole, unless it turns out to be too large: then it becomes a window
+// that moves along with the slowest reader.
+type body struct {
+	// Static after newBody.
+	budget *budget
+	length int64 // -1 when it was not known beforehand
+	limit  int64 // largest size that is kept
+
+	// refs counts those who hold the content in memory: the fill, each
+	// resource in the store that has it, each reader.
+	refs atomic.Int64
+	// whole is set once all content has landed and is kept: from then on
+	// pieces and landed are read without mu.
+	whole atomic.Bool
+
+	mu sync.Mutex
+	// Guarded by mu.
+	pieces  []piece
+	landed  int64
+	held    int64 // bytes that the pieces occupy, as counted in budget
+	err     error // why no more will land
+	window  bool
+	pending int       // requests that may still open a reader at 0
+	readers []*reader // those that are open, when the length is not known
+	spare   []byte    // a piece of a window, to be used again
+	wake    chan struct{}
+}
+
+// newBody returns an empty body with one reference, the fill's. It returns
+// nil when the budget has no room for it.
+func newBody(b *budget, length, limit int64) *body {
+	c := &body{budget: b, length: length, limit: limit}
+	size := length
+	if length < 0 {
+		size = min(minPiece, limit+1)
+	}
+	if !b.take(size) {
+		return nil
+	}
+	c.refs.Store(1)
+	c.held = size
+	if size > 0 {
+		c.pieces = []piece{{0, make([]byte, 0, size)}}
+	}
+	return c
+}
+
+// retain adds a reference. Content that nobody held was given back to the
+// budget, and is counted again.
+func (b *body) retain() {
+	if b.refs.Add(1) == 1 {
+		b.budget.add(b.held)
+	}
+}
+
+// release gives a reference up.
+func (b *body) release() {
+	n := b.refs.Add(-1)
+	must.True(n >= 0, "cache body released %d times too often", -n)
+	if n == 0 {
+		b.budget.add(-b.held)
+	}
+}
+
+// size returns the length, -1 as long as it is not known.
+func (b *body) size() int64 {
+	if b.length >= 0 {
+		return b.length
+	}
+	if b.whole.Load() {
+		return b.landed
+	}
+	return -1
+}
+
+// remaining returns how many bytes have yet to land, -1 when that is not
+// known.
+func (b *body) remaining() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.length < 0 {
+		return -1
+	}
+	return b.length - b.landed
+}
+
+// room returns space for the fill to read into. It is empty when the known
+// length has been reached. In a window, which it reports, it waits for the
+// readers.
+func (b *body) room(ctx context.Context) (free []byte, window bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for {
+		if n := len(b.pieces); n > 0 {
+			last := b.pieces[n-1].data
+			if free := last[len(last):cap(last)]; len(free) > 0 {
+				return free, b.window, nil
+			}
+		}
+		if b.landed == b.length {
+			return nil, false, nil
+		}
+		if !b.window && b.grow() {
+			continue
+		}
+		b.window = true
+		if b.slide() {
+			continue
+		}
+		if err := b.wait(ctx); err != nil {
+			return nil, true, err
+		}
+	}
+}
+
+// grow adds a piece twice the size of the last. It reports false when the
+// body is too large for the store, or the store for the memory.
+func (b *body) grow() bool {
+	size := min(2*b.held, maxPiece, b.limit+1-b.landed)
+	if size <= 0 || !b.budget.take(size) {
+		return false
+	}
+	b.held += size
+	b.pieces = append(b.pieces, piece{b.landed, make([]byte, 0, size)})
+	return true
+}
+
+// slide drops the pieces that every reader has passed and adds one, unless
+// the slowest reader is too far behind.
+func (b *body) slide() bool {
+	slowest := b.landed
+	if b.pending > 0 {
+		slowest = 0
+	}
+	for _, r := range b.readers {
+		slowest = min(slowest, r.off)
+	}
+	for len(b.pieces) > 0 && b.pieces[0].off+int64(len(b.pieces[0].data)) <= slowest {
+		b.drop()
+	}
+	if b.landed-slowest >= windowAhead {
+		return false
+	}
+	data := b.spare
+	b.spare = nil
+	if data == nil {
+		data = make([]byte, 0, maxPiece)
+		b.held += maxPiece
+		b.budget.add(maxPiece)
+	}
+	b.pieces = append(b.pieces, piece{b.landed, data})
+	return true
+}
+
+// drop takes the first piece away, and keeps one of full size for use.
+func (b *body) drop() {
+	data := b.pieces[0].data
+	b.pieces = slices.Delete(b.pieces, 0, 1)
+	if b.spare == nil && cap(data) == maxPiece {
+		b.spare = data[:0]
+		return
+	}
+	b.held -= int64(cap(data))
+	b.budget.add(-int64(cap(data)))
+}
+
+// land makes the next n bytes, read into room, part of the body.
+func (b *body) land(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	last := &b.pieces[len(b.pieces)-1]
+	last.data = last.data[:len(last.data)+n]
+	b.landed += int64(n)
+	b.signal()
+}
+
+// finish ends the body: nothing more will land. A nil err means that it
+// is complete.
+func (b *body) finish(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err == nil && !b.window && b.landed <= b.limit {
+		b.trim()
+		b.whole.Store(true)
+	}
+	b.err = err
+	if err == nil {
+		b.err = io.EOF
+	}
+	b.signal()
+}
+
+// trim copies the last piece to its size, and a small body into one piece.
+func (b *body) trim() {
+	n := len(b.pieces)
+	if n == 0 || b.length >= 0 {
+		return
+	}
+	if b.landed > maxPiece {
+		b.shrink(n - 1)
+		return
+	}
+	whole := make([]byte, 0, b.landed)
+	for _, p := range b.pieces {
+		whole = append(whole, p.data...)
+	}
+	b.pieces = []piece{{0, whole}}
+	b.recount()
+}
+
+// shrink gives the unused end of a piece back.
+func (b *body) shrink(i int) {
+	b.pieces[i].data = slices.Clip(slices.Clone(b.pieces[i].data))
+	b.recount()
+}
+
+// recount brings held in line with the pieces.
+func (b *body) recount() {
+	var held int64
+	for _, p := range b.pieces {
+		held += int64(cap(p.data))
+	}
+	b.budget.add(held - b.held)
+	b.held = held
+}
+
+// at returns the landed bytes from off to the end of their piece: none
+// when off has yet to land or is no longer kept. The caller holds mu
+// unless the body is whole.
+func (b *body) at(off int64) []byte {
+	i := sort.Search(len(b.pieces), func(i int) bool { return b.pieces[i].off > off }) - 1
+	if i < 0 {
+		return nil
+	}
+	p := b.pieces[i]
+	if off-p.off >= int64(len(p.data)) {
+		return nil
+	}
+	return p.data[off-p.off:]
+}
+
+// expect announces n requests that will each open a reader or forgo it.
+// It reports false when the beginning may be gone already.
+func (b *body) expect(n int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.window {
+		return false
+	}
+	b.pending += n
+	return true
+}
+
+// forgo takes one announced request back.
+func (b *body) forgo() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pending--
+	b.signal()
+}
+
+// signal wakes everyone who waits. The caller holds mu.
+func (b *body) signal() {
+	if b.wake != nil {
+		close(b.wake)
+		b.wake = nil
+	}
+}
+
+// wait gives mu up until the next signal. The caller holds mu, and does
+// again when it returns.
+func (b *body) wait(ctx context.Context) error {
+	if b.wake == nil {
+		b.wake = make(chan struct{})
+	}
+	wake := b.wake
+	b.mu.Unlock()
+	defer b.mu.Lock()
+	select {
+	case <-wake:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,295 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/landfall-cdn/landfall/edge/exchange"
+)
+
+// fly is a fill from its first to its last step, on its own goroutine.
+func (s *Store) fly(f *flight, fill exchange.Filler, req *exchange.Request) {
+	defer s.fills.Done()
+	defer s.retire(f)
+	defer func() {
+		if r := recover(); r != nil {
+			s.met.panics.Inc()
+			s.log.Error("panic in a fill", zap.String("key", f.key), zap.Any("panic", r), zap.Stack("stack"))
+			s.crash(f, fmt.Errorf("panic in a fill: %v", r))
+		}
+	}()
+	f.head.requested = time.Now()
+	resp, err := fill.Fill(f.ctx, req)
+	f.head.received = time.Now()
+	if err == nil && resp.Status == http.StatusNotModified && f.prep.validate != nil {
+		if confirms(f.prep.validate.header, resp.Header) {
+			s.confirm(f, resp)
+			return
+		}
+		// The origin says "not modified" of something we do not have: it has
+		// to be asked without the question.
+		discard(resp)
+		f.head.requested = time.Now()
+		resp, err = fill.Fill(f.ctx, withoutConditionals(req))
+		f.head.received = time.Now()
+	}
+	if err != nil {
+		s.decide(f, verdict{err: asError(err)})
+		return
+	}
+	s.judge(f, resp)
+}
+
+// judge decides what is done with a response: kept for all, or handed to
+// the leader.
+func (s *Store) judge(f *flight, resp *exchange.Response) {
+	f.head.status, f.head.header = resp.Status, resp.Header
+	valid, why := storable(&f.head)
+	var b *body
+	switch {
+	case why != stored:
+	case resp.Tunnel != nil:
+		why = refusedStatus
+	case resp.Length > f.limit:
+		why = refusedSize
+	default:
+		if b = newBody(&s.content, resp.Length, f.limit); b == nil {
+			why = refusedMemory
+		}
+	}
+	if why != stored {
+		s.refuse(f, resp, why)
+		return
+	}
+	v := f.head.variant(valid, b)
+	d := verdict{status: resp.Status, kept: v, shared: v.fresh(f.head.received)}
+	if age := resp.Header.Get("age"); age != "" {
+		d.forLeader.Add("age", age)
+	}
+	s.remember(f, d.shared)
+	s.decide(f, d)
+	s.receive(f, v, resp.Body)
+}
+
+// refuse hands a response that is not stored to the leader. If it is the
+// origin's present word on the resource, what was stored is void.
+func (s *Store) refuse(f *flight, resp *exchange.Response, why refusal) {
+	s.met.refusals[why].Inc()
+	// That memory is short, and an answer to the client's own conditional or
+	// range, say nothing about the next response.
+	if why != refusedMemory && !(f.prep.keep && isPartial(resp.Status)) {
+		s.remember(f, false)
+	}
+	if f.old != nil && supersedes(resp.Status, f.prep.validate != nil) {
+		s.forget(f.key, f.old)
+	}
+	own := *resp
+	own.Body = &handedBody{ReadCloser: resp.Body, cancel: f.cancel}
+	s.handOver(f, &own)
+}
+
+// supersedes reports whether a response that was not stored makes the one
+// that was void. Refusals of this client and failures of the origin do
+// not; an answer to the client's own conditional or range does not either,
+// unless it came instead of a 304 to ours.
+func supersedes(status int, validated bool) bool {
+	if isPartial(status) {
+		return validated
+	}
+	return status < 400 || status == http.StatusNotFound || status == http.StatusGone
+}
+
+// confirm makes the stored response fresh again with the fields of a 304
+// (RFC 9111, 4.3.4).
+func (s *Store) confirm(f *flight, resp *exchange.Response) {
+	defer discard(resp)
+	old, mode := f.prep.validate, f.head.policy.SetCookie
+	f.head.status = old.status
+	f.head.header = updatedHeader(old.header, resp.Header, mode)
+	if !resp.Header.Has("date") {
+		f.head.header.Set("date", httpDate(f.head.received))
+	}
+	if age := resp.Header.Get("age"); age != "" {
+		f.head.header.Add("age", age) // counts once, and is not stored
+	}
+	valid, why := storable(&f.head)
+	v := f.head.variant(valid, old.body)
+	d := verdict{status: resp.Status, kept: v, validated: true, shared: why == stored && v.fresh(f.head.received)}
+	if mode != SetCookieStore {
+		// A cookie is for the one user whose request was answered.
+		for _, c := range resp.Header.Values("set-cookie") {
+			d.forLeader.Add("set-cookie", c)
+		}
+	}
+	if why == stored {
+		s.store(f, v)
+	} else {
+		s.met.refusals[why].Inc()
+		s.forget(f.key, old)
+	}
+	s.remember(f, d.shared)
+	s.decide(f, d)
+}
+
+// receive copies the content into the body, and stores the response when
+// all of it has come.
+func (s *Store) receive(f *flight, v *variant, src io.ReadCloser) {
+	defer v.body.release()
+	defer src.Close()
+	err := s.land(f, v.body, src)
+	if err != nil {
+		err = asIncomplete(err)
+		if f.ctx.Err() == nil {
+			s.met.incomplete.Inc()
+		}
+	}
+	// From here on the fill cannot be abandoned. That is said before the
+	// readers are told of the end: the last of them leaves right then.
+	s.mu.Lock()
+	f.ended = true
+	s.mu.Unlock()
+	v.body.finish(err)
+	if v.body.whole.Load() {
+		s.store(f, v)
+	}
+}
+
+// land reads the content until it ends.
+func (s *Store) land(f *flight, b *body, src io.Reader) error {
+	outgrown := false
+	for {
+		free, window, err := b.room(f.ctx)
+		switch {
+		case err != nil:
+			return err
+		case len(free) == 0:
+			return endsHere(src)
+		case window && !outgrown:
+			outgrown = true
+			s.outgrow(f)
+		}
+		n, err := src.Read(free)
+		if n > 0 {
+			b.land(n)
+		}
+		switch {
+		case err == io.EOF && b.remaining() > 0:
+			return errCutShort
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// endsHere makes sure that nothing follows the content's known length.
+func endsHere(src io.Reader) error {
+	var more [1]byte
+	switch _, err := io.ReadFull(src, more[:]); err {
+	case io.EOF:
+		return nil
+	case nil:
+		return errTooLong
+	default:
+		return err
+	}
+}
+
+// outgrow notes that a fill is too large to be stored: nobody can join it
+// any more, and the next requests need not try.
+func (s *Store) outgrow(f *flight) {
+	s.met.windows.Inc()
+	s.met.refusals[refusedSize].Inc()
+	s.mark(f.markName(), time.Now().Add(missMemory))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unregister(f)
+}
+
+// crash ends a flight after a panic.
+func (s *Store) crash(f *flight, cause error) {
+	e := &exchange.Error{Cause: exchange.ProxyInternalError, Err: cause}
+	if !f.settled() {
+		s.decide(f, verdict{err: e})
+		return
+	}
+	if v := f.verdict.kept; v != nil && !v.body.whole.Load() {
+		v.body.finish(e)
+	}
+}
+
+// retire is the last step of a fill, however it went.
+func (s *Store) retire(f *flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unregister(f)
+	s.flying--
+	s.met.fills.Dec()
+	// A response that was handed over is still being read; closing it
+	// cancels.
+	if f.verdict.kept != nil || f.verdict.err != nil || f.background {
+		f.cancel()
+	}
+}
+
+// handedBody is the content of a response that was not stored. Closing it
+// ends the fill.
+type handedBody struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+	stop   func() bool // stops watching the request that reads it; may be nil
+}
+
+// Close implements io.Closer.
+func (b *handedBody) Close() error {
+	if b.stop != nil {
+		b.stop()
+	}
+	err := b.ReadCloser.Close()
+	b.cancel()
+	return err
+}
+
+// discard closes a response that nobody wants. There is nothing to be done
+// about an error.
+func discard(resp *exchange.Response) {
+	_ = resp.Body.Close()
+	if resp.Tunnel != nil {
+		_ = resp.Tunnel.Close()
+	}
+}
+
+// asError returns the *exchange.Error in err. A filler that returns none
+// broke its word, which is our bug.
+func asError(err error) *exchange.Error {
+	if e, ok := errors.AsType[*exchange.Error](err); ok {
+		return e
+	}
+	return &exchange.Error{Cause: exchange.ProxyInternalError, Err: err}
+}
+
+// asIncomplete returns the *exchange.Error in an error of reading content.
+func asIncomplete(err error) *exchange.Error {
+	if e, ok := errors.AsType[*exchange.Error](err); ok {
+		return e
+	}
+	return &exchange.Error{Cause: exchange.HTTPResponseIncomplete, Err: err}
+}
+
+func withoutConditionals(r *exchange.Request) *exchange.Request {
+	c := *r
+	c.Header = make(exchange.Header, 0, len(r.Header))
+	for _, f := range r.Header {
+		if !isConditional(f.Name) {
+			c.Header = append(c.Header, f)
+		}
+	}
+	return &c
+}

@@ -1,0 +1,53 @@
+package cache
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/landfall-cdn/landfall/edge/exchange"
+)
+
+// window is how long past its lifetime a response may be used under one
+// of the permissions of RFC 5861: the origin's word if it gave one, else
+// the policy's.
+func window(origin delta, policy time.Duration) time.Duration {
+	if origin.ok {
+		return origin.d
+	}
+	return policy
+}
+
+// mayServeWhileRevalidating reports whether a stale response may be served
+// while the origin is asked in the background (RFC 5861, 3).
+func (v *validity) mayServeWhileRevalidating(p *Policy, now time.Time) bool {
+	return !v.strict && -v.ttl(now) < window(v.staleWhileRevalidate, p.StaleWhileRevalidate)
+}
+
+// mayServeOnError reports whether a stale response may stand in for an
+// error of the origin (RFC 5861, 4). Like the other permission it never holds against
+// must-revalidate and its kin.
+func (v *validity) mayServeOnError(p *Policy, now time.Time) bool {
+	return !v.strict && -v.ttl(now) < window(v.staleIfError, p.StaleIfError)
+}
+
+// originFailed reports whether a status is one that stale-if-error is for.
+func originFailed(status int) bool {
+	switch status {
+	case http.StatusInternalServerError, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// leadersOwn reports whether a fill failed for a reason that lies with the
+// request that led it, so that those who waited for it have to try for
+// themselves.
+func leadersOwn(e *exchange.Error) bool {
+	switch e.Cause {
+	case exchange.ConnectionLimitReached, exchange.ClientAborted,
+		exchange.HTTPRequestError, exchange.ProxyLoopDetected:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,294 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"go.uber.org/zap"
+
+	"github.com/landfall-cdn/landfall/configs"
+	"github.com/landfall-cdn/landfall/edge/site"
+	"github.com/landfall-cdn/landfall/origin"
+)
+
+// settle is how long a folder must be quiet before it is read: an editor
+// writes a file in several steps, and a deployment many files.
+const settle = 150 * time.Millisecond
+
+// sites follows the folder of site documents. A document that is broken
+// is refused, and the last one of its name that was good serves on.
+type sites struct {
+	// Static after newSites.
+	node     *Node
+	dir      string
+	log      *zap.Logger
+	compiler *compiler
+	kept     *kept
+	reloads  map[bool]prometheus.Counter // by success
+
+	// Owned by Run.
+	serving map[string]*document // by file name
+	origins map[string]*runningOrigin
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	problems []string // of documents that are refused, and of certificates
+	inForce  int      // sites in force
+	refused  int      // documents refused
+	lastErr  error    // why the folder could not be read
+}
+
+// document is one site document as it was read.
+type document struct {
+	file string // name within the folder
+	data []byte
+	conf *configs.Site
+	// site is compiled once, and kept while data stays the same.
+	site *compiled
+}
+
+func newSites(n *Node, met *origin.Metrics) (*sites, error) {
+	c, err := newCompiler(n, met)
+	if err != nil {
+		return nil, err
+	}
+	s := &sites{
+		node: n, dir: n.conf.Sites.Dir, log: n.log.Named("sites"), compiler: c,
+		kept:    &kept{dir: filepath.Join(n.conf.State, "sites")},
+		serving: map[string]*document{}, origins: map[string]*runningOrigin{},
+	}
+	s.register(n.metrics)
+	n.checks.Require("sites", s.check)
+	n.checks.Report("sites", s.complaints)
+	return s, s.kept.open()
+}
+
+func (s *sites) register(reg prometheus.Registerer) {
+	f := promauto.With(reg)
+	reloads := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "landfall_site_reloads_total", Help: "Times the site documents were read, by whether all were accepted.",
+	}, []string{"result"})
+	s.reloads = map[bool]prometheus.Counter{true: reloads.WithLabelValues("accepted"), false: reloads.WithLabelValues("refused")}
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "landfall_sites", Help: "Sites in force.",
+	}, func() float64 { s.mu.Lock(); defer s.mu.Unlock(); return float64(s.inForce) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "landfall_sites_refused", Help: "Site documents that are refused now; the last good ones serve on.",
+	}, func() float64 { s.mu.Lock(); defer s.mu.Unlock(); return float64(s.refused) })
+}
+
+// check is the health check: a node without a site can serve nobody.
+func (s *sites) check() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.inForce > 0:
+		return nil
+	case s.lastErr != nil:
+		return s.lastErr
+	}
+	return fmt.Errorf("no site is in force: %s holds no valid site document", s.dir)
+}
+
+func (s *sites) complaints() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.problems)
+}
+
+// Run reads the folder, then again whenever it changes or SIGHUP comes,
+// until ctx is done.
+func (s *sites) Run(ctx context.Context, ready func()) error {
+	defer s.stopOrigins()
+	watch, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", s.dir, err)
+	}
+	defer func() { _ = watch.Close() }() // nothing was written
+	if err := watch.Add(s.dir); err != nil {
+		s.log.Error("the folder of sites cannot be watched: changes need SIGHUP", zap.String("dir", s.dir), zap.Error(err))
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+
+	s.reload(ctx)
+	ready()
+	quiet := time.NewTimer(time.Hour)
+	defer quiet.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-watch.Events:
+			quiet.Reset(settle)
+		case err := <-watch.Errors:
+			s.log.Warn("events of the sites' folder were lost, reading it again", zap.Error(err))
+			quiet.Reset(settle)
+		case <-hup:
+			if err := s.node.access.Reopen(); err != nil {
+				s.log.Error("the access log could not be opened again, writing on to the old file", zap.Error(err))
+			}
+			quiet.Reset(0)
+		case <-quiet.C:
+			s.reload(ctx)
+		}
+	}
+}
+
+// reload reads all documents and puts in force what is good.
+func (s *sites) reload(ctx context.Context) {
+	read, err := s.readAll()
+	if err != nil {
+		// An unreadable folder is not an empty one: everything stays.
+		s.log.Error("the sites cannot be read, nothing changes", zap.Error(err))
+		s.reloads[false].Inc()
+		s.mu.Lock()
+		s.lastErr = err
+		s.mu.Unlock()
+		return
+	}
+	round := s.settle(read)
+	problems, err := s.commit(ctx, round.accepted)
+	if err != nil {
+		round.refuse("", []string{err.Error()})
+	}
+	for _, p := range problems {
+		s.log.Error("certificate problem", zap.String("reason", p))
+	}
+	s.reloads[len(round.refused) == 0].Inc()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.problems = append(round.complaints, problems...)
+	s.refused, s.inForce, s.lastErr = len(round.refused), len(s.serving), nil
+}
+
+// readAll reads the documents of the folder, without judging them.
+func (s *sites) readAll() ([]*document, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("sites.dir: %w", err)
+	}
+	var out []*document
+	for _, e := range entries {
+		name := e.Name()
+		if e.IsDir() || !configs.IsSiteFile(name) {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(s.dir, name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // removed since ReadDir
+		}
+		if err != nil {
+			return nil, fmt.Errorf("sites.dir: %w", err)
+		}
+		out = append(out, &document{file: name, data: data})
+	}
+	return out, nil
+}
+
+// commit puts a set of documents in force, all at once for a request: the
+// certificates first, so that no handshake meets a site without, and the
+// routes last.
+func (s *sites) commit(ctx context.Context, docs []*document) (problems []string, err error) {
+	specs, policies, routes := s.compiler.collect(docs)
+	set := s.node.certs.Prepare(specs)
+	for i := range policies {
+		policies[i].Certificates = set.Source(policies[i].Name)
+	}
+	table, err := s.node.policy.Build(policies, s.node.opts.Fallback)
+	if err != nil {
+		return nil, fmt.Errorf("nothing changes: %w", err)
+	}
+	routing, err := site.NewTable(routes, s.node.opts.Fallback)
+	if err != nil {
+		return nil, fmt.Errorf("nothing changes: %w", err)
+	}
+	s.startOrigins(ctx, docs)
+	s.node.certs.Commit(set)
+	s.node.policy.Swap(table)
+	s.node.edge.Swap(routing)
+	s.retireOrigins(docs)
+	s.keep(docs)
+	for _, p := range set.Problems() {
+		problems = append(problems, fmt.Sprintf("site %s: %v", p.Site, p.Err))
+	}
+	return problems, nil
+}
+
+// keep notes what serves now, here and on disk.
+func (s *sites) keep(docs []*document) {
+	now := make(map[string]*document, len(docs))
+	for _, d := range docs {
+		now[d.file] = d
+		if old := s.serving[d.file]; old == nil || string(old.data) != string(d.data) {
+			s.log.Info("site in force", zap.String("site", d.conf.Name), zap.String("file", d.file), zap.Strings("hostnames", d.conf.Hostnames))
+		}
+		if err := s.kept.save(d.file, d.data); err != nil {
+			s.log.Error("the last good document could not be kept, a restart would not find it", zap.String("file", d.file), zap.Error(err))
+		}
+	}
+	for file, d := range s.serving {
+		if now[file] == nil {
+			s.log.Info("site no longer in force", zap.String("site", d.conf.Name), zap.String("file", file))
+		}
+	}
+	s.serving = now
+}
+
+// runningOrigin is an origin and the goroutine of its health checks.
+type runningOrigin struct {
+	of     *compiled
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func (s *sites) startOrigins(ctx context.Context, docs []*document) {
+	for _, d := range docs {
+		if r := s.origins[d.file]; r != nil && r.of == d.site {
+			continue
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		r := &runningOrigin{of: d.site, cancel: cancel, done: make(chan struct{})}
+		go func() {
+			defer close(r.done)
+			if err := r.of.origin.Run(ctx); err != nil && ctx.Err() == nil {
+				s.log.Error("health checks of an origin ended", zap.String("site", r.of.site.Name), zap.Error(err))
+			}
+		}()
+		s.replace(d.file, r)
+	}
+}
+
+// replace puts r in the place of the origin that served a file before.
+func (s *sites) replace(file string, r *runningOrigin) {
+	if old := s.origins[file]; old != nil {
+		old.cancel()
+		<-old.done
+	}
+	s.origins[file] = r
+}
+
+// retireOrigins stops what no document uses any more.
+func (s *sites) retireOrigins(docs []*document) {
+	for file, r := range s.origins {
+		if !slices.ContainsFunc(docs, func(d *document) bool { return d.file == file }) {
+			r.cancel()
+			<-r.done
+			delete(s.origins, file)
+		}
+	}
+}
+
+func (s *sites) stopOrigins() { s.retireOrigins(nil) }

@@ -1,0 +1,188 @@
+package configs
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// The rules that span keys of the node file.
+
+func (n *Node) check(s scope) {
+	if s.has("control") && !s.has("sites.dir") {
+		s.errorf("control", "is not in force in this version, so that sites would come from nowhere; add sites: { dir: ./sites }")
+	}
+	n.checkListeners(s)
+}
+
+// checkListeners refuses an address that is listened on twice, and an
+// admin listener on a VIP: it would be open to the Internet.
+func (n *Node) checkListeners(s scope) {
+	type listener struct {
+		path string
+		addr netip.AddrPort
+	}
+	var all []listener
+	for i, a := range n.Listen.HTTPS {
+		all = append(all, listener{fmt.Sprintf("listen.https[%d]", i), a})
+	}
+	for i, a := range n.Listen.HTTP {
+		all = append(all, listener{fmt.Sprintf("listen.http[%d]", i), a})
+	}
+	all = append(all, listener{"listen.peer", n.Listen.Peer}, listener{"admin.listen", n.Admin.Listen})
+	if n.Pop != nil {
+		all = append(all, listener{"pop.listen", n.Pop.Listen})
+	}
+	first := make(map[netip.AddrPort]string)
+	for _, l := range all {
+		if !l.addr.IsValid() || l.addr.Port() == 0 {
+			continue // absent, refused, or any free port
+		}
+		if other, dup := first[l.addr]; dup {
+			s.errorf(l.path, "%s is %s already; give each listener an address of its own", l.addr, other)
+			continue
+		}
+		first[l.addr] = l.path
+	}
+	if n.BGP == nil {
+		return
+	}
+	admin := n.Admin.Listen.Addr()
+	for _, vip := range n.BGP.VIPs {
+		if vip.Contains(admin) || admin.IsUnspecified() {
+			s.errorf("admin.listen", "%s is reachable at the VIP %s; the operator's side must not be, listen on 127.0.0.1 or a management address", n.Admin.Listen, vip)
+			return
+		}
+	}
+}
+
+func (i *Identity) check(s scope) {
+	if i.Name == "" {
+		i.Name = fmt.Sprintf("node-%d", i.ID)
+	}
+}
+
+func (l *Listen) check(s scope) {
+	if len(l.HTTPS)+len(l.HTTP) == 0 && s.good("https", "http") {
+		s.errorf("", `has neither https nor http; expected at least one address such as https: ["127.0.0.1:8443"]`)
+	}
+}
+
+func (st *Steer) check(s scope) {
+	if (st.Mode == SteerXDP || st.Mode == SteerGeneric) && !s.has("interface") {
+		s.errorf("interface", "missing; mode %s needs the name of the interface that clients' packets arrive on", st.Mode)
+	}
+}
+
+func (b *BGP) check(s scope) {
+	checkASN(s, "asn", b.ASN)
+	if b.RouterID.IsUnspecified() || b.RouterID.IsMulticast() {
+		s.errorf("router_id", "%s is no node's address; expected one of this node's IPv4 addresses", b.RouterID)
+	}
+	b.checkVIPs(s)
+	for i, a := range b.Listen {
+		if a.IsValid() && !reachable(a) {
+			s.errorf(fmt.Sprintf("listen[%d]", i), "%s is not an address that routers can reach; expected one of this node's", a)
+		}
+	}
+	b.checkPeers(s)
+}
+
+func (b *BGP) checkVIPs(s scope) {
+	first := make(map[netip.Prefix]int)
+	for i, vip := range b.VIPs {
+		key := fmt.Sprintf("vips[%d]", i)
+		other, dup := first[vip]
+		switch {
+		case !vip.IsValid():
+			// Refused already.
+		case vip.Bits() == 0:
+			s.errorf(key, "%s is the default route; expected the addresses that clients connect to", vip)
+		case !reachable(vip.Addr()):
+			s.errorf(key, "%s is not unicast; expected the addresses that clients connect to", vip)
+		case dup:
+			s.errorf(key, "%s is vips[%d] already; remove one", vip, other)
+		case !b.hasPeer(vip.Addr().Is4()) && s.good("peers"):
+			s.warnf(key, "%s is not announced: a session carries its own family only, and no peer is %s; add one", vip, family(vip.Addr()))
+		}
+		if !dup {
+			first[vip] = i
+		}
+	}
+}
+
+func (b *BGP) checkPeers(s scope) {
+	first := make(map[netip.Addr]int)
+	for i, p := range b.Peers {
+		key := fmt.Sprintf("peers[%d].", i)
+		other, dup := first[p.Address]
+		switch {
+		case !p.Address.IsValid():
+			continue
+		case dup:
+			s.errorf(key+"address", "%s is peers[%d] already; remove one", p.Address, other)
+		case !reachable(p.Address):
+			s.errorf(key+"address", "%s is not a router's address; expected its global or private one", p.Address)
+		}
+		if !dup {
+			first[p.Address] = i
+		}
+		if p.ASN == b.ASN && p.ASN != 0 {
+			s.errorf(key+"asn", "%d is this node's too; sessions are external, give the node another", p.ASN)
+		}
+		if p.Passive && !b.listensFor(p.Address.Is4()) && s.good("listen") {
+			s.errorf(key+"passive", "the router can open no session; name an %s address of this node in bgp.listen", family(p.Address))
+		}
+	}
+}
+
+func (b *BGP) hasPeer(v4 bool) bool {
+	for _, p := range b.Peers {
+		if p.Address.IsValid() && p.Address.Is4() == v4 {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *BGP) listensFor(v4 bool) bool {
+	for _, a := range b.Listen {
+		if a.IsValid() && a.Is4() == v4 {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Peer) check(s scope) {
+	checkASN(s, "asn", p.ASN)
+	if p.HoldTime%time.Second != 0 {
+		s.errorf("hold_time", "%s is not a number of whole seconds (RFC 4271, 4.2)", FormatDuration(p.HoldTime))
+	}
+	if p.BFD != nil && p.Multihop > 0 {
+		s.errorf("bfd", "works with a directly connected router only (RFC 5881); remove bfd or multihop")
+	}
+}
+
+// checkASN refuses numbers that no speaker may use.
+func checkASN(s scope, key string, asn uint32) {
+	switch asn {
+	case 23456:
+		s.errorf(key, "23456 stands in for four-octet numbers (RFC 6793); expected your own, or a private one such as 64512")
+	case 65535:
+		s.errorf(key, "65535 is reserved (RFC 7300); expected your own, or a private one such as 64512")
+	}
+}
+
+// reachable reports whether a may be the address of another machine.
+func reachable(a netip.Addr) bool {
+	return !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && !a.IsLinkLocalUnicast() &&
+		a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}
+
+func family(a netip.Addr) string {
+	if a.Is4() {
+		return "IPv4"
+	}
+	return "IPv6"
+}

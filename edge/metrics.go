@@ -1,0 +1,132 @@
+package edge
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/edge/site"
+)
+
+type metrics struct {
+	// Static after newMetrics.
+	requests  *prometheus.CounterVec // site, outcome
+	bytesOut  *prometheus.CounterVec // site
+	bytesIn   *prometheus.CounterVec // site
+	responses [exchange.HTTP3 + 1][6]prometheus.Counter
+	duration  [exchange.NumOutcomes]prometheus.Observer
+	refused   [numReasons]prometheus.Counter
+	failures  [exchange.NumCauses]prometheus.Counter
+
+	unrouted                  *siteMetrics // requests of no site
+	panics, loops, ruleErrors prometheus.Counter
+}
+
+// siteMetrics are one site's counters, resolved when it comes into force.
+type siteMetrics struct {
+	requests          [exchange.NumOutcomes]prometheus.Counter
+	bytesOut, bytesIn prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	f := promauto.With(reg)
+	m := &metrics{
+		requests: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "landfall_requests_total", Help: "Requests by site and outcome.",
+		}, []string{"site", "outcome"}),
+		bytesOut: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "landfall_response_bytes_total", Help: "Content bytes sent to clients.",
+		}, []string{"site"}),
+		bytesIn: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "landfall_request_bytes_total", Help: "Content bytes received from clients.",
+		}, []string{"site"}),
+		panics: f.NewCounter(prometheus.CounterOpts{
+			Name: "landfall_panics_total", Help: "Requests that met a broken invariant.",
+		}),
+		loops: f.NewCounter(prometheus.CounterOpts{
+			Name: "landfall_loops_total", Help: "Requests that had been here before (RFC 8586).",
+		}),
+		ruleErrors: f.NewCounter(prometheus.CounterOpts{
+			Name: "landfall_rule_errors_total", Help: "Conditions of rules that could not be evaluated, and so were not met.",
+		}),
+	}
+	m.vectors(f)
+	m.unrouted = m.site("")
+	return m
+}
+
+func (m *metrics) vectors(f promauto.Factory) {
+	responses := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "landfall_responses_total", Help: "Responses by HTTP version and class of status.",
+	}, []string{"proto", "class"})
+	for p := range m.responses {
+		for c, class := range []string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"} {
+			m.responses[p][c] = responses.WithLabelValues(exchange.Proto(p).String(), class)
+		}
+	}
+	duration := f.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "landfall_request_duration_seconds", Help: "From a request's arrival to the end of its response, by outcome.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+	}, []string{"outcome"})
+	for o := range m.duration {
+		m.duration[o] = duration.WithLabelValues(exchange.Outcome(o).String())
+	}
+	refused := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "landfall_refused_total", Help: "Requests not admitted, by reason.",
+	}, []string{"reason"})
+	for r := badMethod; r < numReasons; r++ {
+		m.refused[r] = refused.WithLabelValues(r.String())
+	}
+	failures := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "landfall_failures_total", Help: "Requests without a whole response, by cause (RFC 9209).",
+	}, []string{"cause"})
+	for c := exchange.NoCause + 1; c < exchange.NumCauses; c++ {
+		m.failures[c] = failures.WithLabelValues(c.String())
+	}
+}
+
+func (m *metrics) site(name string) *siteMetrics {
+	s := &siteMetrics{bytesOut: m.bytesOut.WithLabelValues(name), bytesIn: m.bytesIn.WithLabelValues(name)}
+	for o := range s.requests {
+		s.requests[o] = m.requests.WithLabelValues(name, exchange.Outcome(o).String())
+	}
+	return s
+}
+
+// forget drops the series of sites that are gone.
+func (m *metrics) forget(old, now *site.Table) {
+	kept := map[string]bool{}
+	for _, st := range now.Sites() {
+		kept[st.Name] = true
+	}
+	for _, st := range old.Sites() {
+		if !kept[st.Name] {
+			gone := prometheus.Labels{"site": st.Name}
+			m.requests.DeletePartialMatch(gone)
+			m.bytesOut.DeletePartialMatch(gone)
+			m.bytesIn.DeletePartialMatch(gone)
+		}
+	}
+}
+
+// count adds a finished passage to the counters.
+func (x *passage) count() {
+	met := x.met
+	if met == nil {
+		met = x.s.met.unrouted
+	}
+	met.requests[x.outcome].Inc()
+	met.bytesOut.Add(float64(x.sent))
+	met.bytesIn.Add(float64(x.received))
+	class := x.status / 100
+	if class > 5 {
+		class = 0
+	}
+	x.s.met.responses[x.r.Proto][class].Inc()
+	x.s.met.duration[x.outcome].Observe(time.Since(x.r.Arrived).Seconds())
+	if x.cause != exchange.NoCause {
+		x.s.met.failures[x.cause].Inc()
+	}
+}

@@ -1,0 +1,182 @@
+package nethttp
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+
+	"github.com/landfall-cdn/landfall/internal/limits"
+)
+
+// perClient bounds the open connections of each client address.
+type perClient struct {
+	limit    int
+	counters *limits.Counters
+
+	// Guarded by mu.
+	mu   sync.Mutex
+	open map[netip.Addr]int
+}
+
+func newPerClient(limit int, counters *limits.Counters) *perClient {
+	return &perClient{limit: limit, counters: counters, open: map[netip.Addr]int{}}
+}
+
+// clientOf is the unit that the bound counts by: a host in IPv4, a /64 in
+// IPv6, where one host has as many addresses as it likes.
+func clientOf(a netip.Addr) netip.Addr {
+	a = a.Unmap().WithZone("")
+	if a.Is6() {
+		p, _ := a.Prefix(64) // cannot fail: 64 is within 128
+		return p.Addr()
+	}
+	return a
+}
+
+func (p *perClient) acquire(client netip.Addr) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open[client] >= p.limit {
+		p.counters.Hit(limits.ConnsPerClient)
+		return false
+	}
+	p.open[client]++
+	return true
+}
+
+func (p *perClient) release(client netip.Addr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open[client]--; p.open[client] == 0 {
+		delete(p.open, client)
+	}
+}
+
+// listener accepts connections within the bound per client, and wraps
+// each so that a deadline that passes is counted under its limit's name.
+type listener struct {
+	net.Listener
+	front *Front
+}
+
+// Accept implements net.Listener.
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		client := clientOf(addrPort(c.RemoteAddr()).Addr())
+		if !l.front.conns.acquire(client) {
+			_ = c.Close() // refused: nothing was read or written
+			continue
+		}
+		return &conn{Conn: c, front: l.front, client: client}, nil
+	}
+}
+
+// phase is what a connection is waiting for.
+type phase = uint32
+
+const (
+	handshaking phase = iota // or, on a plain connection, its first head
+	active
+	idle
+)
+
+// conn is a client's TCP connection, below TLS.
+type conn struct {
+	net.Conn
+	front  *Front
+	client netip.Addr
+	phase  atomic.Uint32
+	closed sync.Once
+}
+
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.countTimeout()
+	}
+	return n, err
+}
+
+// countTimeout names the limit behind a read deadline that has passed.
+// Deadlines within a body are counted where they are set.
+func (c *conn) countTimeout() {
+	switch c.phase.Load() {
+	case handshaking:
+		c.front.conf.Counters.Hit(limits.HandshakeTime)
+	case idle:
+		c.front.conf.Counters.Hit(limits.IdleTime)
+	case active:
+		c.front.conf.Counters.Hit(limits.HeaderTime)
+	}
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	c.closed.Do(func() { c.front.conns.release(c.client) })
+	return c.Conn.Close()
+}
+
+// connState follows net/http's view of a connection.
+func connState(c net.Conn, state http.ConnState) {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	own, ok := c.(*conn)
+	if !ok {
+		return
+	}
+	switch state {
+	case http.StateActive:
+		own.phase.Store(active)
+	case http.StateIdle:
+		own.phase.Store(idle)
+	}
+}
+
+// quicListener accepts QUIC connections within the bound per client.
+type quicListener struct {
+	*quic.EarlyListener
+	front *Front
+}
+
+// Accept implements http3.QUICListener.
+func (l *quicListener) Accept(ctx context.Context) (*quic.Conn, error) {
+	for {
+		c, err := l.EarlyListener.Accept(ctx)
+		if err != nil {
+			return nil, err
+		}
+		client := clientOf(addrPort(c.RemoteAddr()).Addr())
+		if !l.front.conns.acquire(client) {
+			_ = c.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "too many connections")
+			continue
+		}
+		context.AfterFunc(c.Context(), func() { l.front.conns.release(client) })
+		return c, nil
+	}
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	var ap netip.AddrPort
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		ap = a.AddrPort()
+	case *net.UDPAddr:
+		ap = a.AddrPort()
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

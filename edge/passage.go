@@ -1,0 +1,158 @@
+package edge
+
+import (
+	"context"
+	"io"
+	"runtime/debug"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/landfall-cdn/landfall/cache"
+	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/edge/site"
+)
+
+// passage is one request's way through the edge, and what its access
+// record will say. Only the request's goroutine touches it.
+type passage struct {
+	s   *Server
+	ctx context.Context
+	w   exchange.Writer
+	r   *exchange.Request
+	log *zap.Logger
+
+	site *site.Site   // nil until found
+	met  *siteMetrics // nil until found
+
+	outcome   exchange.Outcome
+	reason    reason
+	cause     exchange.Cause
+	endpoint  string // the origin address that failed
+	detail    string // what lies behind the cause
+	status    int    // of the final response; 0 while no head was sent
+	ttl       int64  // seconds left, when hasTTL
+	hasTTL    bool
+	received  int64 // bytes of the request's content
+	sent      int64 // bytes of the response's content
+	firstByte time.Duration
+}
+
+func (s *Server) begin(ctx context.Context, w exchange.Writer, r *exchange.Request) *passage {
+	r.ID = s.ids.next()
+	x := &passage{s: s, ctx: ctx, w: w, r: r, log: s.conf.Log}
+	if r.Body != nil {
+		r.Body = &counted{ReadCloser: r.Body, n: &x.received}
+	}
+	return x
+}
+
+// counted counts the content that a client sends.
+type counted struct {
+	io.ReadCloser
+	n *int64
+}
+
+// Read implements io.Reader.
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	*c.n += int64(n)
+	return n, err
+}
+
+func (x *passage) belongsTo(st *site.Site, met *siteMetrics) { x.site, x.met = st, met }
+
+// end closes the passage: a panic costs this request only, and every
+// request leaves one record.
+func (x *passage) end() {
+	if p := recover(); p != nil {
+		x.panicked(p)
+	}
+	if x.r.Body != nil {
+		_ = x.r.Body.Close() // the front end decides about the connection
+	}
+	x.count()
+	if x.s.conf.Access != nil {
+		x.record(x.s.conf.Access)
+	}
+}
+
+func (x *passage) panicked(p any) {
+	x.s.met.panics.Inc()
+	x.log.Error("panic while serving a request", zap.Any("panic", p), zap.String("id", x.r.ID),
+		zap.String("host", x.r.Host), zap.String("path", x.r.Path), zap.ByteString("stack", debug.Stack()))
+	x.outcome, x.cause = exchange.Failed, exchange.ProxyInternalError
+	if x.status != 0 {
+		x.w.Abort()
+		return
+	}
+	x.page(exchange.ProxyInternalError.Status(), nil)
+}
+
+// head sends the final head and notes when.
+func (x *passage) head(status int, h exchange.Header, length int64) error {
+	x.status = status
+	x.firstByte = time.Since(x.r.Arrived)
+	return x.w.Head(status, h, length)
+}
+
+// refuse answers a request that was not admitted.
+func (x *passage) refuse(why reason) {
+	x.outcome, x.reason = exchange.Refused, why
+	x.s.met.refused[why].Inc()
+	h := exchange.Header{}
+	if why == badMethod {
+		h.Add("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+	}
+	x.page(reasons[why].status, h)
+}
+
+// synthesize sends an answer of our own.
+func (x *passage) synthesize(a *answer) {
+	x.outcome = exchange.Synthetic
+	if a.location != "" {
+		x.page(a.status, exchange.Header{{Name: "location", Value: a.location}})
+		return
+	}
+	h := exchange.Header{{Name: "content-type", Value: "text/plain"}, {Name: "cache-control", Value: "no-store"}}
+	x.write(a.status, h, a.text)
+}
+
+// fail answers a request that no response could be had for.
+func (x *passage) fail(err error) {
+	x.outcome = exchange.Failed
+	x.blame(err)
+	if x.cause == exchange.ClientAborted {
+		// Nobody reads an answer; 499 is what the record shows.
+		x.status = x.cause.Status()
+		x.w.Abort()
+		return
+	}
+	h := exchange.Header{{Name: "proxy-status", Value: Name + "; error=" + x.cause.String()}}
+	x.page(x.cause.Status(), h)
+}
+
+// note takes down an error of closing what had already been sent: the
+// client has everything, so it only shows in the record.
+func (x *passage) note(err error) {
+	if err != nil && x.cause == exchange.NoCause {
+		x.blame(err)
+	}
+}
+
+func (x *passage) blame(err error) {
+	x.cause, x.detail = causeOf(err), err.Error()
+	var e *exchange.Error
+	if asError(err, &e) {
+		x.endpoint = e.Endpoint
+	}
+	if x.ctx.Err() != nil && x.cause != exchange.ProxyLoopDetected {
+		x.cause = exchange.ClientAborted
+	}
+}
+
+// served notes what the cache said.
+func (x *passage) served(res *cache.Result) {
+	x.outcome = res.Outcome
+	x.ttl, x.hasTTL = int64(res.Status.TTL/time.Second), res.Status.HasTTL
+}

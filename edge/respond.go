@@ -1,0 +1,145 @@
+package edge
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/landfall-cdn/landfall/cache"
+	"github.com/landfall-cdn/landfall/edge/exchange"
+)
+
+// respond sends the response of the cache or of a filler. It returns an
+// error when the client did not get all of it.
+func (x *passage) respond(res *cache.Result) error {
+	x.served(res)
+	resp := res.Response
+	sel := selected{status: resp.Status, n: resp.Length}
+	if resp.Slice != nil {
+		sel = choose(x.r, resp.Status, resp.Header, resp.Length)
+	}
+	h := x.fields(resp.Header, res)
+	switch sel.status {
+	case http.StatusNotModified:
+		return x.bare(sel.status, h)
+	case http.StatusPreconditionFailed:
+		x.page(sel.status, nil)
+		return nil
+	case http.StatusRequestedRangeNotSatisfiable:
+		x.page(sel.status, exchange.Header{{Name: "content-range", Value: fmt.Sprintf("bytes */%d", resp.Length)}})
+		return nil
+	case http.StatusPartialContent:
+		if resp.Slice != nil {
+			return x.part(resp, h, sel)
+		}
+	}
+	if resp.Slice != nil && !h.Has("accept-ranges") && resp.Length >= 0 && resp.Status == http.StatusOK {
+		h.Add("accept-ranges", "bytes")
+	}
+	if err := x.head(resp.Status, h, resp.Length); err != nil {
+		return x.gone(err)
+	}
+	if x.r.Method == http.MethodHead {
+		return nil
+	}
+	return x.content(resp.Body, resp)
+}
+
+// bare sends a head without content or the fields that describe content.
+func (x *passage) bare(status int, h exchange.Header) error {
+	for _, name := range []string{"content-length", "content-type", "content-encoding", "content-range", "content-language"} {
+		h.Del(name)
+	}
+	if err := x.head(status, h, -1); err != nil {
+		return x.gone(err)
+	}
+	return nil
+}
+
+// part sends one part of a representation (RFC 9110, 15.3.7.1).
+func (x *passage) part(resp *exchange.Response, h exchange.Header, sel selected) error {
+	h.Set("content-range", contentRange(sel.off, sel.n, resp.Length))
+	if err := x.head(http.StatusPartialContent, h, sel.n); err != nil {
+		return x.gone(err)
+	}
+	body := resp.Slice(sel.off, sel.n)
+	err := x.content(body, &exchange.Response{Length: sel.n})
+	return errors.Join(err, body.Close())
+}
+
+// fields are the response's own, and ours.
+func (x *passage) fields(h exchange.Header, res *cache.Result) exchange.Header {
+	// An origin's Alt-Svc names the origin's ports, not ours.
+	h.Del("alt-svc")
+	h.Add("via", "1.1 "+Name)
+	h.Add("cache-status", string(res.Status.Append(make([]byte, 0, 64), Name, false)))
+	return x.own(h)
+}
+
+// own adds the fields that every response of ours carries.
+func (x *passage) own(h exchange.Header) exchange.Header {
+	h.Set("x-request-id", x.r.ID)
+	if x.r.TLS != nil && x.r.Proto != exchange.HTTP3 {
+		h.Add("alt-svc", fmt.Sprintf(`h3=":%d"; ma=86400`, x.r.Local.Port()))
+	}
+	return h
+}
+
+const copySize = 32 << 10
+
+// copyBuffers lends the buffer of one copy; whoever takes one puts it back.
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, copySize); return &b }}
+
+// content copies a body to the client. A body without a known length may
+// be a stream of events: each piece is flushed as it comes.
+func (x *passage) content(body io.Reader, resp *exchange.Response) error {
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	stream := resp.Length < 0 || strings.HasPrefix(resp.Header.Get("content-type"), "text/event-stream")
+	for {
+		n, err := body.Read(*buf)
+		if n > 0 {
+			m, werr := x.w.Write((*buf)[:n])
+			x.sent += int64(m)
+			if werr == nil && stream {
+				werr = x.w.Flush()
+			}
+			if werr != nil {
+				return x.gone(werr)
+			}
+		}
+		if err == io.EOF {
+			return x.trailer(resp)
+		}
+		if err != nil {
+			x.outcome = exchange.Failed
+			x.blame(err)
+			x.w.Abort()
+			return err
+		}
+	}
+}
+
+func (x *passage) trailer(resp *exchange.Response) error {
+	if resp.Trailer == nil {
+		return nil
+	}
+	h := resp.Trailer()
+	if len(h) == 0 {
+		return nil
+	}
+	if err := x.w.Trailer(h); err != nil {
+		return x.gone(err)
+	}
+	return nil
+}
+
+// gone notes a client that left before the end of its response.
+func (x *passage) gone(err error) error {
+	x.cause, x.detail = exchange.ClientAborted, err.Error()
+	x.w.Abort()
+	return &exchange.Error{Cause: exchange.ClientAborted, Err: err}
+}

@@ -1,0 +1,82 @@
+// Package admin serves a node's own address: health and metrics. It is
+// never reachable through an address that the node announces.
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+
+	"github.com/landfall-cdn/landfall/internal/health"
+)
+
+// Server is the admin listener.
+type Server struct {
+	ln   net.Listener
+	http *http.Server
+}
+
+// Listen opens the admin address. Nothing is accepted before Run.
+func Listen(addr netip.AddrPort, checks *health.Set, metrics *prometheus.Registry, log *zap.Logger) (*Server, error) {
+	ln, err := net.Listen("tcp", addr.String())
+	if err != nil {
+		return nil, fmt.Errorf("listen for admin on %s: %w", addr, err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz/live", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]bool{"live": true})
+	})
+	mux.HandleFunc("GET /healthz/ready", func(w http.ResponseWriter, _ *http.Request) {
+		v := checks.Verdict()
+		status := http.StatusOK
+		if !v.Ready {
+			status = http.StatusServiceUnavailable
+		}
+		writeJSON(w, status, v)
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{ErrorLog: zap.NewStdLog(log), Registry: metrics}))
+	return &Server{ln: ln, http: &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          zap.NewStdLog(log),
+	}}, nil
+}
+
+// Addr returns the address that is listened on.
+func (s *Server) Addr() netip.AddrPort { return s.ln.Addr().(*net.TCPAddr).AddrPort() }
+
+// Close gives the address back, of a Server that never ran.
+func (s *Server) Close() error { return s.ln.Close() }
+
+// Run serves until ctx is done.
+func (s *Server) Run(ctx context.Context, ready func()) error {
+	stop := context.AfterFunc(ctx, func() { _ = s.http.Close() })
+	defer stop()
+	ready()
+	if err := s.http.Serve(s.ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(v) // a client that left needs no answer
+}

@@ -1,0 +1,130 @@
+// Package obs makes the loggers of a process and owns the files behind
+// them. It is started first and stopped last: it reports the others.
+package obs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// NewLogger returns the log of a process: one JSON object a line.
+func NewLogger(out zapcore.WriteSyncer, level zapcore.Level) *zap.Logger {
+	conf := zap.NewProductionEncoderConfig()
+	conf.TimeKey, conf.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
+	conf.EncodeDuration = zapcore.StringDurationEncoder
+	// Repeated warnings are sampled: a flood of them says nothing more.
+	core := zapcore.NewSamplerWithOptions(
+		zapcore.NewCore(zapcore.NewJSONEncoder(conf), zapcore.Lock(out), level), time.Second, 100, 1000)
+	return zap.New(core)
+}
+
+// AccessLog is the file of access records. Records are gathered and
+// written at least once a second.
+type AccessLog struct {
+	// Static after OpenAccess.
+	file   *file
+	buffer *zapcore.BufferedWriteSyncer
+	log    *zap.Logger
+}
+
+const (
+	accessBuffer = 256 << 10
+	accessFlush  = time.Second
+)
+
+// OpenAccess opens the access log at path, "-" meaning standard output and
+// "" meaning none.
+func OpenAccess(path string) (*AccessLog, error) {
+	a := &AccessLog{}
+	if path == "" {
+		return a, nil
+	}
+	a.file = &file{path: path}
+	if err := a.file.Reopen(); err != nil {
+		return nil, err
+	}
+	conf := zapcore.EncoderConfig{
+		TimeKey: "time", EncodeTime: zapcore.RFC3339NanoTimeEncoder,
+		LineEnding: zapcore.DefaultLineEnding, EncodeDuration: zapcore.StringDurationEncoder,
+	}
+	a.buffer = &zapcore.BufferedWriteSyncer{WS: a.file, Size: accessBuffer, FlushInterval: accessFlush}
+	a.log = zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(conf), a.buffer, zapcore.InfoLevel))
+	return a, nil
+}
+
+// Logger returns the logger of access records, nil when there is no log.
+func (a *AccessLog) Logger() *zap.Logger { return a.log }
+
+// Reopen opens the file anew under its name, after it was rotated away.
+func (a *AccessLog) Reopen() error {
+	if a.file == nil {
+		return nil
+	}
+	return errors.Join(a.buffer.Sync(), a.file.Reopen())
+}
+
+// Run waits until ctx is done, then writes what is gathered.
+func (a *AccessLog) Run(ctx context.Context, ready func()) error {
+	ready()
+	<-ctx.Done()
+	if a.file == nil {
+		return nil
+	}
+	return errors.Join(a.buffer.Stop(), a.file.Close())
+}
+
+// file is a log file that can be opened again.
+type file struct {
+	path string
+
+	// Guarded by mu.
+	mu sync.Mutex
+	f  *os.File
+}
+
+// Reopen opens the file under its name; on failure the old one stays.
+func (l *file) Reopen() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.path == "-" {
+		l.f = os.Stdout
+		return nil
+	}
+	f, err := os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	if err != nil {
+		return fmt.Errorf("open the access log: %w", err)
+	}
+	old := l.f
+	l.f = f
+	if old == nil {
+		return nil
+	}
+	return old.Close()
+}
+
+// Write implements zapcore.WriteSyncer.
+func (l *file) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.f.Write(p)
+}
+
+// Sync implements zapcore.WriteSyncer. Records are not worth an fsync.
+func (l *file) Sync() error { return nil }
+
+// Close closes the file, but never standard output.
+func (l *file) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.path == "-" {
+		return nil
+	}
+	return l.f.Close()
+}

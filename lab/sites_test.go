@@ -1,0 +1,152 @@
+package lab
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// origin answers every request with a word.
+func origin(t *testing.T, word string) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		_, _ = io.WriteString(w, word)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+func siteDoc(host, origin string) string {
+	return fmt.Sprintf("hostnames: [%s]\ntls: {cert: internal}\norigins: [%q]\n", host, origin)
+}
+
+type verdict struct {
+	Ready    bool
+	Checks   []struct{ Name, Error string }
+	Problems []struct{ Name, Text string }
+}
+
+func (n *node) health(t *testing.T) (status int, v verdict) {
+	t.Helper()
+	resp, body := get(t, http.DefaultClient, "http://"+n.admin+"/healthz/ready")
+	if err := json.Unmarshal(body, &v); err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	return resp.StatusCode, v
+}
+
+func (v verdict) complains(of string) bool {
+	for _, p := range v.Problems {
+		if strings.Contains(p.Text, of) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestSiteFilesTakeEffect follows one operator's day: a change, a mistake,
+// a restart with the mistake still there, the repair.
+func TestSiteFilesTakeEffect(t *testing.T) {
+	blue, green := origin(t, "blue"), origin(t, "green")
+	n := startNode(t, "", map[string]string{"a.yaml": siteDoc("a.example", blue), "b.yaml": siteDoc("b.example", blue)})
+	c := n.client(t, "h2")
+	says := func(host, want string) bool {
+		resp, body := get(t, c, "https://"+host+"/")
+		return resp.StatusCode == 200 && string(body) == want
+	}
+	if !says("a.example", "blue") {
+		t.Fatal("the site does not answer")
+	}
+
+	n.writeSite(t, "a.yaml", siteDoc("a.example", green))
+	waitFor(t, "changed site", func() bool { return says("a.example", "green") })
+
+	n.writeSite(t, "a.yaml", "hostnames: [a.example]\norigns: ["+`"`+blue+`"`+"]\n")
+	waitFor(t, "complaint", func() bool { _, v := n.health(t); return v.complains("origns") })
+	status, v := n.health(t)
+	if status != 200 || !v.Ready || !v.complains("a.yaml:2") {
+		t.Errorf("health %d %+v: want ready, with file and line of the mistake", status, v)
+	}
+	if !says("a.example", "green") || !says("b.example", "blue") {
+		t.Error("a mistake in one document changed what is served")
+	}
+	if _, text := get(t, http.DefaultClient, "http://"+n.admin+"/metrics"); !strings.Contains(string(text), "landfall_sites_refused 1") {
+		t.Error("the metric does not count the refused document")
+	}
+
+	if code := n.stop(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	n.start(t)
+	c = n.client(t, "h2")
+	if !says("a.example", "green") || !says("b.example", "blue") {
+		t.Error("after a restart the last good version does not serve")
+	}
+
+	n.writeSite(t, "a.yaml", siteDoc("a.example", blue))
+	waitFor(t, "repaired site", func() bool { return says("a.example", "blue") })
+	if _, v := n.health(t); len(v.Problems) != 0 {
+		t.Errorf("problems after the repair: %+v", v.Problems)
+	}
+}
+
+// TestTakenHostnameIsRefused: the document that came later is refused, and
+// the site that serves keeps its name.
+func TestTakenHostnameIsRefused(t *testing.T) {
+	n := startNode(t, "", map[string]string{"b.yaml": siteDoc("a.example", origin(t, "first"))})
+	n.writeSite(t, "a.yaml", siteDoc("a.example", origin(t, "thief")))
+	waitFor(t, "complaint", func() bool { _, v := n.health(t); return v.complains("a.example") })
+	if _, body := get(t, n.client(t, "h1"), "https://a.example/"); string(body) != "first" {
+		t.Errorf("%q answers for a hostname that was taken", body)
+	}
+}
+
+// TestReloadDropsNothing changes sites while a download and a tunnel are
+// under way.
+func TestReloadDropsNothing(t *testing.T) {
+	release := make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "6")
+		_, _ = io.WriteString(w, "abc")
+		w.(http.Flusher).Flush()
+		<-release
+		_, _ = io.WriteString(w, "def")
+	}))
+	t.Cleanup(slow.Close)
+	n := startNode(t, "", map[string]string{"a.yaml": siteDoc("a.example", slow.URL)})
+	for _, proto := range []string{"h1", "h2", "h3"} {
+		resp, err := n.client(t, proto).Get("https://a.example/" + proto)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		name := "added-" + proto
+		n.writeSite(t, name+".yaml", siteDoc(name+".example", origin(t, name)))
+		c := n.client(t, proto)
+		waitFor(t, "added site", func() bool {
+			resp, err := c.Get("https://" + name + ".example/")
+			if err != nil {
+				return false // its name is not known yet
+			}
+			defer func() { _ = resp.Body.Close() }()
+			return resp.StatusCode == 200
+		})
+		n.writeSite(t, "a.yaml", siteDoc("a.example", origin(t, "new"))+"cache: { stale_if_error: 1h }\n")
+		release <- struct{}{}
+		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "abcdef" {
+			t.Errorf("%s: body %q, %v", proto, body, err)
+		}
+		n.writeSite(t, "a.yaml", siteDoc("a.example", slow.URL))
+		waitFor(t, "the first site again", func() bool {
+			text, err := os.ReadFile(filepath.Join(n.dir, "state", "sites", "a.yaml"))
+			return err == nil && strings.Contains(string(text), slow.URL)
+		})
+	}
+}

@@ -1,0 +1,197 @@
+package issue
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/landfall-cdn/landfall/tls/certs/local"
+)
+
+const pebbleVersion = "v2.10.1"
+
+// pebbleTools returns the folder of pebble and pebble-challtestsrv, which
+// it builds when they are not there.
+var pebbleTools = sync.OnceValues(func() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, "landfall-test", "pebble-"+pebbleVersion)
+	_, err1 := os.Stat(filepath.Join(dir, "pebble"))
+	_, err2 := os.Stat(filepath.Join(dir, "pebble-challtestsrv"))
+	if err1 == nil && err2 == nil {
+		return dir, nil
+	}
+	cmd := exec.Command("go", "install",
+		"github.com/letsencrypt/pebble/v2/cmd/pebble@"+pebbleVersion,
+		"github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv@"+pebbleVersion)
+	cmd.Env = append(os.Environ(), "GOBIN="+dir)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return dir, nil
+})
+
+// caConfig is what differs between the CAs of the tests.
+type caConfig struct {
+	httpPort, tlsPort int           // where the CA connects to validate
+	life              time.Duration // of certificates
+	eab               *EAB          // required when not nil
+}
+
+// ca is an ACME server.
+type ca struct {
+	directory string
+	rootFile  string // to trust its HTTPS
+	api       string // its management API
+	client    *http.Client
+}
+
+// startCA runs pebble and its DNS server, which says 127.0.0.1 for every
+// name, until the test ends.
+func startCA(t *testing.T, c caConfig) *ca {
+	t.Helper()
+	tools, err := pebbleTools()
+	if err != nil {
+		t.Skipf("needs pebble %s, installed with the go command from a module proxy: %v", pebbleVersion, err)
+	}
+	dir := t.TempDir()
+	signer, err := local.Open(filepath.Join(dir, "ca"), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := signer.Issue([]string{"localhost"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalECPrivateKey(cert.PrivateKey.(*ecdsa.PrivateKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := func(name string, data []byte) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	api, management, dns, dnsManagement := freePort(t), freePort(t), freePort(t), freePort(t)
+	conf := map[string]any{
+		"listenAddress": api, "managementListenAddress": management,
+		"certificate": file("tls.crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})),
+		"privateKey":  file("tls.key", pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: key})),
+		"httpPort":    c.httpPort, "tlsPort": c.tlsPort,
+		"retryAfter":   map[string]int{"authz": 1, "order": 1},
+		"keyAlgorithm": "ecdsa",
+		"profiles":     map[string]any{"default": map[string]any{"description": "for tests", "validityPeriod": int(c.life.Seconds())}},
+	}
+	if c.eab != nil {
+		conf["externalAccountBindingRequired"] = true
+		conf["externalAccountMACKeys"] = map[string]string{c.eab.KeyID: c.eab.MACKey}
+	}
+	data, err := json.Marshal(map[string]any{"pebble": conf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, filepath.Join(tools, "pebble-challtestsrv"), "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "",
+		"-dnsserver", dns, "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-management", dnsManagement)
+	start(t, filepath.Join(tools, "pebble"), "-config", file("pebble.json", data), "-dnsserver", dns)
+	roots := x509.NewCertPool()
+	roots.AddCert(signer.Root())
+	p := &ca{
+		directory: "https://" + api + "/dir", api: "https://" + management, rootFile: signer.RootFile(),
+		client: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}},
+	}
+	t.Cleanup(p.client.CloseIdleConnections)
+	p.await(t, p.directory)
+	return p
+}
+
+// freePort returns a loopback address that nobody listens on.
+func freePort(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// start runs a program until the test ends, however it ends, and shows its
+// output if the test failed.
+func start(t *testing.T, program string, args ...string) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd := exec.Command(program, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0")
+	dieWithParent(cmd)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s: %s", filepath.Base(program), out.Bytes())
+		}
+	})
+}
+
+// await asks for a URL until it answers.
+func (p *ca) await(t *testing.T, url string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		if _, err := p.get(ctx, url); err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s does not answer", url)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (p *ca) get(ctx context.Context, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	var b bytes.Buffer
+	_, err = b.ReadFrom(resp.Body)
+	return b.Bytes(), err
+}
+
+// roots returns whom the CA signs under, for clients of the sites.
+func (p *ca) roots(t *testing.T) *x509.CertPool {
+	t.Helper()
+	pool := x509.NewCertPool()
+	data, err := p.get(t.Context(), p.api+"/roots/0")
+	if err != nil || !pool.AppendCertsFromPEM(data) {
+		t.Fatalf("roots of the CA: %v", err)
+	}
+	return pool
+}
