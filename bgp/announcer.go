@@ -119,10 +119,10 @@ func (a *Announcer) Run(ctx context.Context, ready func()) error {
 		a.cfg.Log.Error("withdrawal not confirmed, ending the speaker", zap.Error(err))
 		stop()
 		err = <-ended
-		time.Sleep(a.cfg.Settle)
+		<-time.After(a.cfg.Settle)
 		return err
 	}
-	time.Sleep(a.cfg.Settle)
+	<-time.After(a.cfg.Settle)
 	stop()
 	return <-ended
 }

@@ -37,7 +37,9 @@ type Config struct {
 	// Peers are the routers, one session each, at most MaxPeers.
 	Peers []PeerConfig
 	// Listen are the local addresses at which routers may open the
-	// session, port 179. None, the default: the node opens all sessions.
+	// session, port 179. The unspecified address stands for all of its
+	// family, VIPs included. None, the default: the node opens all
+	// sessions.
 	Listen []netip.Addr
 }
 

@@ -67,7 +67,8 @@ func TestValidate(t *testing.T) {
 		{name: "broken hold time", change: func(c *Config) { c.Peers[0].HoldTime = 3500 * time.Millisecond }, want: []string{"peers[0]: hold_time: 3.5s"}},
 		{name: "too many hops", change: func(c *Config) { c.Peers[0].Multihop = 256 }, want: []string{"peers[0]: multihop: 256"}},
 		{name: "passive without listener", change: func(c *Config) { c.Listen = []netip.Addr{addr("10.0.0.11")} }, want: []string{"peers[1]: passive: fd00::1", "IPv6 address"}},
-		{name: "unspecified listener", change: func(c *Config) { c.Listen = append(c.Listen, addr("0.0.0.0")) }, want: []string{"listen[1]: 0.0.0.0"}},
+		{name: "listener at every address", change: func(c *Config) { c.Listen = append(c.Listen, addr("0.0.0.0")) }},
+		{name: "multicast listener", change: func(c *Config) { c.Listen = append(c.Listen, addr("224.0.0.5")) }, want: []string{"listen[1]: 224.0.0.5"}},
 		{name: "twice the same listener", change: func(c *Config) { c.Listen = append(c.Listen, c.Listen[0]) }, want: []string{"listen[1]: fd00::11 is there twice"}},
 		{name: "too many communities", change: func(c *Config) { c.Attrs.Communities = make([]Community, MaxCommunities+1) }, want: []string{"communities: 17, at most 16"}},
 	} {

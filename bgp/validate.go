@@ -97,7 +97,7 @@ func (c *Config) checkListen() (errs []error) {
 	seen := make(map[netip.Addr]bool, len(c.Listen))
 	for i, a := range c.Listen {
 		switch {
-		case !a.IsValid() || !isUnicast(a) || a.Is4In6() || a.Zone() != "":
+		case !a.IsValid() || a.Is4In6() || a.Zone() != "" || !isUnicast(a) && !a.IsUnspecified():
 			errs = append(errs, fmt.Errorf("listen[%d]: %s is not an address routers can reach", i, a))
 		case seen[a]:
 			errs = append(errs, fmt.Errorf("listen[%d]: %s is there twice", i, a))

@@ -92,7 +92,7 @@ func (b *body) retain() {
 // release gives a reference up.
 func (b *body) release() {
 	n := b.refs.Add(-1)
-	must.True(n >= 0, "cache body released %d times too often", -n)
+	must.True(n >= 0, "a cache body was released too often")
 	if n == 0 {
 		b.budget.add(-b.held)
 	}
@@ -100,10 +100,15 @@ func (b *body) release() {
 
 // size returns the length, -1 as long as it is not known.
 func (b *body) size() int64 {
-	if b.length >= 0 {
+	switch {
+	case b.length >= 0:
 		return b.length
+	case b.whole.Load():
+		return b.landed
 	}
-	if b.whole.Load() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == io.EOF {
 		return b.landed
 	}
 	return -1
@@ -120,8 +125,8 @@ func (b *body) remaining() int64 {
 	return b.length - b.landed
 }
 
-// room returns space for the fill to read into. It is empty when the known
-// length has been reached. In a window, which it reports, it waits for the
+// room returns space for the fill to read into, none for a body that is
+// known to be empty. In a window, which it reports, it waits for the
 // readers.
 func (b *body) room(ctx context.Context) (free []byte, window bool, err error) {
 	b.mu.Lock()
@@ -134,7 +139,7 @@ func (b *body) room(ctx context.Context) (free []byte, window bool, err error) {
 			}
 		}
 		if b.landed == b.length {
-			return nil, false, nil
+			return nil, false, nil // an empty body: any other is sealed as it gets there
 		}
 		if !b.window && b.grow() {
 			continue
@@ -210,54 +215,56 @@ func (b *body) land(n int) {
 	b.signal()
 }
 
-// finish ends the body: nothing more will land. A nil err means that it
-// is complete.
-func (b *body) finish(err error) {
+// end tells the readers that no more will land: io.EOF, or what went wrong.
+func (b *body) end(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err == nil && !b.window && b.landed <= b.limit {
-		b.trim()
-		b.whole.Store(true)
-	}
 	b.err = err
-	if err == nil {
-		b.err = io.EOF
-	}
 	b.signal()
 }
 
-// trim copies the last piece to its size, and a small body into one piece.
-func (b *body) trim() {
-	n := len(b.pieces)
-	if n == 0 || b.length >= 0 {
-		return
+// fits reports whether the body, with n more bytes, is one to keep. Only
+// the fill calls it.
+func (b *body) fits(n int) bool { return !b.window && b.landed+int64(n) <= b.limit }
+
+// compact returns the pieces as they are to be kept, with the last n bytes
+// that were read into room: the last piece cut to its size, and a small
+// body in one piece. Only the fill calls it, which alone changes the
+// pieces, so it needs no lock for the copying.
+func (b *body) compact(n int) []piece {
+	pieces := slices.Clone(b.pieces)
+	if len(pieces) == 0 {
+		return nil
 	}
-	if b.landed > maxPiece {
-		b.shrink(n - 1)
-		return
+	last := &pieces[len(pieces)-1]
+	last.data = last.data[:len(last.data)+n]
+	switch {
+	case b.length >= 0:
+		return pieces
+	case b.landed+int64(n) > maxPiece:
+		last.data = append(make([]byte, 0, len(last.data)), last.data...)
+		return pieces
 	}
-	whole := make([]byte, 0, b.landed)
-	for _, p := range b.pieces {
+	whole := make([]byte, 0, b.landed+int64(n))
+	for _, p := range pieces {
 		whole = append(whole, p.data...)
 	}
-	b.pieces = []piece{{0, whole}}
-	b.recount()
+	return []piece{{0, whole}}
 }
 
-// shrink gives the unused end of a piece back.
-func (b *body) shrink(i int) {
-	b.pieces[i].data = slices.Clip(slices.Clone(b.pieces[i].data))
-	b.recount()
-}
-
-// recount brings held in line with the pieces.
-func (b *body) recount() {
+// seal makes what compact returned the whole body. The caller holds mu,
+// and calls whole.Store when readers may see it.
+func (b *body) seal(pieces []piece, n int) {
+	b.pieces = pieces
+	b.landed += int64(n)
+	b.err = io.EOF
 	var held int64
-	for _, p := range b.pieces {
+	for _, p := range pieces {
 		held += int64(cap(p.data))
 	}
 	b.budget.add(held - b.held)
 	b.held = held
+	b.signal()
 }
 
 // at returns the landed bytes from off to the end of their piece: none

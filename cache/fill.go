@@ -128,7 +128,9 @@ func (s *Store) confirm(f *flight, resp *exchange.Response) {
 		}
 	}
 	if why == stored {
+		s.mu.Lock()
 		s.store(f, v)
+		s.mu.Unlock()
 	} else {
 		s.met.refusals[why].Inc()
 		s.forget(f.key, old)
@@ -142,49 +144,75 @@ func (s *Store) confirm(f *flight, resp *exchange.Response) {
 func (s *Store) receive(f *flight, v *variant, src io.ReadCloser) {
 	defer v.body.release()
 	defer src.Close()
-	err := s.land(f, v.body, src)
-	if err != nil {
-		err = asIncomplete(err)
-		if f.ctx.Err() == nil {
-			s.met.incomplete.Inc()
-		}
+	tail, err := s.land(f, v.body, src)
+	if err != nil && f.ctx.Err() == nil {
+		s.met.incomplete.Inc()
 	}
 	// From here on the fill cannot be abandoned. That is said before the
 	// readers are told of the end: the last of them leaves right then.
 	s.mu.Lock()
 	f.ended = true
 	s.mu.Unlock()
-	v.body.finish(err)
-	if v.body.whole.Load() {
-		s.store(f, v)
+	switch {
+	case err != nil:
+		v.body.end(asIncomplete(err))
+	case !v.body.fits(tail):
+		v.body.land(tail)
+		v.body.end(io.EOF)
+	default:
+		s.settle(f, v, tail)
 	}
 }
 
-// land reads the content until it ends.
-func (s *Store) land(f *flight, b *body, src io.Reader) error {
+// settle seals the body with the last bytes and stores the response, in
+// one step: a client that has read all of a response, and asks again,
+// finds it stored.
+func (s *Store) settle(f *flight, v *variant, tail int) {
+	b := v.body
+	pieces := b.compact(tail)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.seal(pieces, tail)
+	s.store(f, v)
+	b.whole.Store(true)
+}
+
+// land reads the content until it ends. The last bytes, tail of them, are
+// in the body's room but have not landed.
+func (s *Store) land(f *flight, b *body, src io.Reader) (tail int, err error) {
 	outgrown := false
 	for {
 		free, window, err := b.room(f.ctx)
 		switch {
 		case err != nil:
-			return err
+			return 0, err
 		case len(free) == 0:
-			return endsHere(src)
+			return 0, endsHere(src)
 		case window && !outgrown:
 			outgrown = true
 			s.outgrow(f)
 		}
 		n, err := src.Read(free)
+		switch {
+		case b.length >= 0 && b.landed+int64(n) == b.length:
+			if err == nil {
+				err = endsHere(src)
+			} else if err == io.EOF {
+				err = nil
+			}
+			return n, err
+		case err == io.EOF && b.length < 0:
+			return n, nil
+		case err == io.EOF:
+			err = errCutShort
+		}
 		if n > 0 {
 			b.land(n)
 		}
-		switch {
-		case err == io.EOF && b.remaining() > 0:
-			return errCutShort
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return err
+		if err != nil {
+			return 0, err
 		}
 	}
 }
@@ -221,7 +249,7 @@ func (s *Store) crash(f *flight, cause error) {
 		return
 	}
 	if v := f.verdict.kept; v != nil && !v.body.whole.Load() {
-		v.body.finish(e)
+		v.body.end(e)
 	}
 }
 

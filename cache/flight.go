@@ -298,16 +298,13 @@ func (s *Store) unregister(f *flight) {
 }
 
 // store puts the response of a flight into the store and takes the flight
-// off the list, in one step. A flight that was invalidated stores nothing.
-func (s *Store) store(f *flight, v *variant) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// off the list. A flight that was invalidated stores nothing. The caller
+// holds mu.
+func (s *Store) store(f *flight, v *variant) {
 	s.unregister(f)
-	if f.doomed {
-		return false
+	if !f.doomed {
+		s.put(f.key, v, f.old)
 	}
-	s.put(f.key, v, f.old)
-	return true
 }
 
 // remember notes for the next requests whether they may share an answer.

@@ -50,11 +50,17 @@ type keptBody struct {
 // Read implements io.Reader.
 func (k *keptBody) Read(p []byte) (int, error) {
 	n, err := k.src.Read(p)
-	if !k.done && !k.keep(p[:n]) {
-		k.giveUp()
+	if k.done {
+		return n, err
 	}
-	if err == io.EOF && !k.done {
-		k.finish()
+	b := k.variant.body
+	switch kept := k.keep(p[:n]); {
+	case !kept, err != nil && err != io.EOF, err == io.EOF && b.remaining() > 0, !b.fits(0):
+		k.giveUp()
+	case err == io.EOF, b.remaining() == 0:
+		k.done = true
+		k.store.settle(k.flight, k.variant, 0)
+		b.release()
 	}
 	return n, err
 }
@@ -71,22 +77,6 @@ func (k *keptBody) keep(p []byte) bool {
 		p = p[n:]
 	}
 	return true
-}
-
-func (k *keptBody) finish() {
-	b := k.variant.body
-	if b.remaining() > 0 {
-		k.giveUp()
-		return
-	}
-	b.finish(nil)
-	if !b.whole.Load() {
-		k.giveUp()
-		return
-	}
-	k.done = true
-	k.store.store(k.flight, k.variant)
-	b.release()
 }
 
 func (k *keptBody) giveUp() {

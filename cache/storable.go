@@ -9,8 +9,8 @@ type head struct {
 	timing
 	path    string          // of the request, in normal form
 	request exchange.Header // as the client sent it
-	status     int
-	header     exchange.Header
+	status  int
+	header  exchange.Header
 }
 
 // refusal says why a response is not stored. It is a metric label.

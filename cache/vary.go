@@ -155,11 +155,11 @@ func parseWeighted(value string) []weighted {
 	var list []weighted
 	for part := range strings.SplitSeq(value, ",") {
 		part = strings.ToLower(strings.Trim(part, " \t"))
-		if part == "" {
-			continue
-		}
 		name, param, has := strings.Cut(part, ";")
 		w := weighted{strings.TrimRight(name, " \t"), 1000}
+		if w.name == "" {
+			continue
+		}
 		if has {
 			if q, ok := parseWeight(param); ok {
 				w.q = q

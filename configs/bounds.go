@@ -8,7 +8,7 @@ import (
 
 // outside says how x, an integer, a duration or a size, is out of the
 // bounds of f; "" when it is not.
-func (k kind) outside(f field, x any) string {
+func (k *kind) outside(f *field, x any) string {
 	v := reflect.ValueOf(x)
 	if !v.CanInt() {
 		return ""
@@ -21,7 +21,7 @@ func (k kind) outside(f field, x any) string {
 	return ""
 }
 
-func (k kind) bound(text string) (int64, bool) {
+func (k *kind) bound(text string) (int64, bool) {
 	if text == "" {
 		return 0, false
 	}
@@ -31,7 +31,7 @@ func (k kind) bound(text string) (int64, bool) {
 }
 
 // boundsText is the bounds of a field in words, "" when it has none.
-func boundsText(f field) string {
+func boundsText(f *field) string {
 	switch {
 	case f.min != "" && f.max != "":
 		return f.min + " to " + f.max

@@ -78,10 +78,9 @@ func TestCheckSetCertificates(t *testing.T) {
 	write(t, dir, "text.pem", "not PEM\n")
 	write(t, dir, "bad.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
 	tests := []struct {
-		name       string
-		cert, key  string
-		want       string // "" is no finding
-		atHostname bool
+		name      string
+		cert, key string
+		want      string // "" is no finding
 	}{
 		{name: "good", cert: "a.crt", key: "a.key"},
 		{name: "no certificate file", cert: "none.crt", key: "a.key", want: "tls.cert.certificate: DIR/none.crt cannot be read: no such file"},

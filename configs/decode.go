@@ -23,7 +23,7 @@ type decoder struct {
 
 // checker is a struct with rules that span its fields. It runs once the
 // struct is read, errors or not.
-type checker interface{ check(s scope) }
+type checker interface{ check(in scope) }
 
 // decode reads data into v, a pointer to a struct, and returns where its
 // values stand.
@@ -40,7 +40,7 @@ func decode(file string, data []byte, v any, opt Options) (source, Diagnostics) 
 	}
 	rv := reflect.ValueOf(v).Elem()
 	fill(rv, d.dir)
-	d.value(root, rv, field{typ: rv.Type()}, "")
+	d.value(root, rv, &field{typ: rv.Type()}, "")
 	d.hintCut(data)
 	d.diags.sort()
 	return d.source, d.diags
@@ -70,7 +70,7 @@ func (d *decoder) report(sev Severity, n *yaml.Node, path, format string, args .
 }
 
 // value reads n into v as f says.
-func (d *decoder) value(n *yaml.Node, v reflect.Value, f field, path string) {
+func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 	d.at[path] = position{n.Line, n.Column}
 	switch {
 	case n.Kind == yaml.AliasNode:
@@ -85,8 +85,8 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f field, path string) {
 		d.report(Error, n, path, "has no value; expected %s, or remove the key", expected(f))
 		return
 	}
-	if k, ok := kindOf(&f); ok {
-		d.scalar(n, v, f, k, path)
+	if f.kind != nil {
+		d.scalar(n, v, f, path)
 		return
 	}
 	switch v.Kind() {
@@ -108,7 +108,8 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f field, path string) {
 const notInForce = "accepted, not in force in this version"
 
 // scalar reads one value.
-func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f field, k kind, path string) {
+func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f *field, path string) {
+	k := f.kind
 	if n.Kind != yaml.ScalarNode {
 		d.report(Error, n, path, "expected %s, found %s", k.name, found(n))
 		return
@@ -136,7 +137,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f field, k kind, path st
 	}
 }
 
-func (d *decoder) list(n *yaml.Node, v reflect.Value, f field, path string) {
+func (d *decoder) list(n *yaml.Node, v reflect.Value, f *field, path string) {
 	if n.Kind != yaml.SequenceNode {
 		hint := ""
 		if n.Kind == yaml.ScalarNode {
@@ -155,12 +156,10 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, f field, path string) {
 	out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
 	for i, c := range n.Content {
 		e := out.Index(i)
-		if e.Kind() == reflect.Struct {
-			if _, ok := kindOf(&field{typ: e.Type()}); !ok {
-				fill(e, d.dir)
-			}
+		if f.elem.kind == nil {
+			fill(e, d.dir)
 		}
-		d.value(c, e, f.elem(), path+"["+strconv.Itoa(i)+"]")
+		d.value(c, e, f.elem, path+"["+strconv.Itoa(i)+"]")
 	}
 	if len(n.Content) > 0 {
 		v.Set(out)
@@ -169,23 +168,23 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, f field, path string) {
 
 // section reads a mapping, or the scalar that may stand for it.
 func (d *decoder) section(n *yaml.Node, v reflect.Value, path string) {
-	sf, short := scalarField(v.Type())
+	sf := scalarField(v.Type())
 	switch {
 	case n.Kind == yaml.MappingNode:
-		if short && sf.key == "" {
+		if sf != nil && sf.key == "" {
 			v.Field(sf.index).SetZero()
 		}
 		d.mapping(n, v, path)
-	case n.Kind == yaml.ScalarNode && short:
-		target := path
+	case n.Kind == yaml.ScalarNode && sf != nil:
+		word, target := *sf, path
 		if sf.key != "" {
 			target = join(path, sf.key)
 		} else {
-			sf.or = ", or " + keysOf(v.Type())
+			word.or = ", or " + keysOf(v.Type())
 		}
-		d.value(n, v.Field(sf.index), sf, target)
+		d.value(n, v.Field(sf.index), &word, target)
 	default:
-		d.report(Error, n, path, "expected %s, found %s", expected(field{typ: v.Type()}), found(n))
+		d.report(Error, n, path, "expected %s, found %s", expected(&field{typ: v.Type()}), found(n))
 		return
 	}
 	if c, ok := v.Addr().Interface().(checker); ok {
@@ -194,7 +193,7 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, path string) {
 }
 
 func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
-	keys := make(map[string]field)
+	keys := make(map[string]*field)
 	var names []string
 	for _, f := range fieldsOf(v.Type()) {
 		if f.key != "" {
@@ -240,24 +239,23 @@ func instead(name string, names []string) string {
 }
 
 // expected says in words what a field takes.
-func expected(f field) string {
-	if k, ok := kindOf(&f); ok {
-		return k.name
+func expected(f *field) string {
+	typ := f.typ
+	switch {
+	case f.kind != nil:
+		return f.kind.name
+	case f.elem != nil:
+		return "a list, each element " + expected(f.elem)
+	case typ.Kind() == reflect.Pointer:
+		typ = typ.Elem()
 	}
-	switch f.typ.Kind() {
-	case reflect.Slice:
-		return "a list, each element " + expected(f.elem())
-	case reflect.Pointer:
-		f.typ = f.typ.Elem()
-	}
-	if f.typ == reflect.TypeFor[Secret]() {
+	if typ == reflect.TypeFor[Secret]() {
 		return "{ file: path }, a secret never stands in a document"
 	}
-	if sf, ok := scalarField(f.typ); ok {
-		k, _ := kindOf(&sf)
-		return k.name + ", or " + keysOf(f.typ)
+	if sf := scalarField(typ); sf != nil {
+		return sf.kind.name + ", or " + keysOf(typ)
 	}
-	return keysOf(f.typ)
+	return keysOf(typ)
 }
 
 // keysOf says what a mapping holds.
@@ -295,7 +293,7 @@ func found(n *yaml.Node) string {
 
 // quoteHint says that a scalar has the wrong type only for its quotes,
 // or for their absence.
-func quoteHint(n *yaml.Node, k kind) string {
+func quoteHint(n *yaml.Node, k *kind) string {
 	if k.tag == tagString {
 		return "; put it in quotes"
 	}

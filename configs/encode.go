@@ -32,7 +32,7 @@ func encode(v any) ([]byte, error) {
 // mappingNode writes a struct. What is absent and has no default stays
 // absent.
 func mappingNode(v reflect.Value) *yaml.Node {
-	if sf, ok := scalarField(v.Type()); ok && sf.key == "" && !v.Field(sf.index).IsZero() {
+	if sf := scalarField(v.Type()); sf != nil && sf.key == "" && !v.Field(sf.index).IsZero() {
 		return valueNode(v.Field(sf.index), sf)
 	}
 	n := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
@@ -50,9 +50,9 @@ func mappingNode(v reflect.Value) *yaml.Node {
 	return n
 }
 
-func valueNode(v reflect.Value, f field) *yaml.Node {
-	if k, ok := kindOf(&f); ok {
-		return scalarNode(k, v)
+func valueNode(v reflect.Value, f *field) *yaml.Node {
+	if f.kind != nil {
+		return scalarNode(f.kind, v)
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -62,7 +62,7 @@ func valueNode(v reflect.Value, f field) *yaml.Node {
 	}
 	n := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
 	for i := range v.Len() {
-		e := valueNode(v.Index(i), f.elem())
+		e := valueNode(v.Index(i), f.elem)
 		if e.Kind == yaml.ScalarNode {
 			n.Style = yaml.FlowStyle
 		}
@@ -71,7 +71,7 @@ func valueNode(v reflect.Value, f field) *yaml.Node {
 	return n
 }
 
-func scalarNode(k kind, v reflect.Value) *yaml.Node {
+func scalarNode(k *kind, v reflect.Value) *yaml.Node {
 	// The tag makes the encoder quote a text that would otherwise be read
 	// as something else; without a tag the text is written as it is.
 	tag := k.tag

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/landfall-cdn/landfall/internal/limits"
+	"github.com/landfall-cdn/landfall/internal/must"
 )
 
 // field is one key of a mapping, as the tags of a struct field state it:
@@ -39,41 +40,78 @@ type field struct {
 	items    int // 0: any number
 	schemes  []string
 	typ      reflect.Type
-	or       string // what may stand in place of a wrong word, for messages
+	kind     *kind  // nil: written as a mapping or a list
+	elem     *field // of a list: the field as it holds for each element
+	or       string // what else may stand here, for messages
 }
 
-// fieldsOf reads the tags of a struct type. Limits has tags of its own
-// package, which say the same in other words.
-func fieldsOf(t reflect.Type) []field {
-	var out []field
+// documents holds the fields of each struct of both documents.
+var documents = func() map[reflect.Type][]*field {
+	all := make(map[reflect.Type][]*field)
+	readFields(all, reflect.TypeFor[Node]())
+	readFields(all, reflect.TypeFor[Site]())
+	return all
+}()
+
+// fieldsOf returns the fields of a struct of a document, in order.
+func fieldsOf(t reflect.Type) []*field { return documents[t] }
+
+// readFields reads the tags of a struct type and of those in it.
+func readFields(all map[reflect.Type][]*field, t reflect.Type) {
+	if all[t] != nil {
+		return
+	}
 	for i := range t.NumField() {
 		sf := t.Field(i)
 		if !sf.IsExported() {
 			continue
 		}
-		key, opts, _ := strings.Cut(sf.Tag.Get("yaml"), ",")
-		f := field{
-			index: i, key: key, scalar: opts == "scalar",
-			doc: sf.Tag.Get("doc"), def: sf.Tag.Get("default"), required: sf.Tag.Get("required") == "true",
-			enum: strings.Fields(sf.Tag.Get("enum")), inForce: strings.Fields(sf.Tag.Get("inforce")),
-			min: sf.Tag.Get("min"), max: sf.Tag.Get("max"),
-			format: sf.Tag.Get("format"), unit: sf.Tag.Get("unit"),
-			schemes: strings.Fields(sf.Tag.Get("schemes")), typ: sf.Type,
+		f := newField(t, sf, i)
+		all[t] = append(all[t], f)
+		switch {
+		case f.kind != nil:
+		case f.elem != nil && f.elem.kind != nil:
+		case f.elem != nil:
+			readFields(all, f.elem.typ)
+		case f.typ.Kind() == reflect.Pointer:
+			readFields(all, f.typ.Elem())
+		default:
+			readFields(all, f.typ)
 		}
-		f.items, _ = strconv.Atoi(sf.Tag.Get("items"))
-		if t == reflect.TypeFor[limits.Limits]() {
-			f.limit(sf)
-		}
-		out = append(out, f)
 	}
-	return out
+}
+
+// newField reads the tags of one field. Limits has tags of its own
+// package, which say the same in other words.
+func newField(t reflect.Type, sf reflect.StructField, index int) *field {
+	key, opts, _ := strings.Cut(sf.Tag.Get("yaml"), ",")
+	f := &field{
+		index: index, key: key, scalar: opts == "scalar",
+		doc: sf.Tag.Get("doc"), def: sf.Tag.Get("default"), required: sf.Tag.Get("required") == "true",
+		enum: strings.Fields(sf.Tag.Get("enum")), inForce: strings.Fields(sf.Tag.Get("inforce")),
+		min: sf.Tag.Get("min"), max: sf.Tag.Get("max"),
+		format: sf.Tag.Get("format"), unit: sf.Tag.Get("unit"),
+		schemes: strings.Fields(sf.Tag.Get("schemes")), typ: sf.Type,
+	}
+	f.items, _ = strconv.Atoi(sf.Tag.Get("items"))
+	f.kind = kindOf(f)
+	if f.kind == nil && f.typ.Kind() == reflect.Slice {
+		f.elem = &field{
+			enum: f.enum, min: f.min, max: f.max, format: f.format,
+			unit: f.unit, schemes: f.schemes, typ: f.typ.Elem(),
+		}
+		f.elem.kind = kindOf(f.elem)
+	}
+	if t == reflect.TypeFor[limits.Limits]() {
+		f.limit(sf)
+	}
+	return f
 }
 
 // limit completes a field of limits.Limits. None can be switched off.
 func (f *field) limit(sf reflect.StructField) {
 	f.key = sf.Tag.Get("name")
-	k, _ := kindOf(f)
-	f.def = k.format(reflect.ValueOf(limits.Default()).Field(f.index))
+	f.def = f.kind.format(reflect.ValueOf(limits.Default()).Field(f.index))
 	f.min, f.max = "1", "2147483647"
 	switch {
 	case strings.HasPrefix(f.unit, "bytes"):
@@ -90,28 +128,21 @@ func (f *field) limit(sf reflect.StructField) {
 	}
 }
 
-// elem is the field as it holds for each element of a list.
-func (f field) elem() field {
-	return field{
-		index: -1, enum: f.enum, min: f.min, max: f.max, format: f.format,
-		unit: f.unit, schemes: f.schemes, typ: f.typ.Elem(),
-	}
-}
-
 // unused reports whether a value of the field has no effect in this
 // version. word is the value of a field with an enum.
-func (f field) unused(word string) bool {
+func (f *field) unused(word string) bool {
 	return len(f.inForce) > 0 && !slices.Contains(f.inForce, word)
 }
 
-// scalarField is the field of t that a plain scalar stands for.
-func scalarField(t reflect.Type) (field, bool) {
+// scalarField is the field of t that a plain scalar stands for, nil when
+// none does.
+func scalarField(t reflect.Type) *field {
 	for _, f := range fieldsOf(t) {
 		if f.scalar {
-			return f, true
+			return f
 		}
 	}
-	return field{}, false
+	return nil
 }
 
 // fill gives v, a struct, the defaults of its fields and of the structs
@@ -120,23 +151,23 @@ func scalarField(t reflect.Type) (field, bool) {
 func fill(v reflect.Value, dir string) {
 	for _, f := range fieldsOf(v.Type()) {
 		fv := v.Field(f.index)
-		if k, ok := kindOf(&f); ok {
-			if f.def != "" {
-				x, err := k.parse(f.def, dir)
-				mustDefault(v.Type(), f, err)
-				assign(fv, x)
+		switch {
+		case f.kind != nil:
+			f.setDefault(fv, f.def, dir)
+		case fv.Kind() == reflect.Struct:
+			fill(fv, dir)
+			if sf := scalarField(f.typ); sf != nil {
+				sf.setDefault(fv.Field(sf.index), f.def, dir)
 			}
-			continue
-		}
-		if fv.Kind() != reflect.Struct {
-			continue
-		}
-		fill(fv, dir)
-		if sf, ok := scalarField(f.typ); ok && f.def != "" {
-			k, _ := kindOf(&sf)
-			x, err := k.parse(f.def, dir)
-			mustDefault(v.Type(), f, err)
-			assign(fv.Field(sf.index), x)
 		}
 	}
+}
+
+func (f *field) setDefault(v reflect.Value, text, dir string) {
+	if text == "" {
+		return
+	}
+	x, err := f.kind.parse(text, dir)
+	must.True(err == nil, "default of %s: %v", f.key, err)
+	assign(v, x)
 }

@@ -2,64 +2,38 @@ package configs
 
 import (
 	"encoding/json"
-	"reflect"
 	"regexp"
 	"testing"
 )
-
-// structs visits every struct type of a document once.
-func structs(t reflect.Type, visit func(reflect.Type)) {
-	visit(t)
-	for _, f := range fieldsOf(t) {
-		typ := f.typ
-		if _, ok := kindOf(&f); ok {
-			continue
-		}
-		if typ.Kind() == reflect.Slice {
-			e := f.elem()
-			if _, ok := kindOf(&e); ok {
-				continue
-			}
-			typ = typ.Elem()
-		}
-		if typ.Kind() == reflect.Pointer {
-			typ = typ.Elem()
-		}
-		structs(typ, visit)
-	}
-}
 
 var keyPattern = regexp.MustCompile(`^[a-z]+(_[a-z]+)*$`)
 
 // TestTags holds every field to the rules of its tags: the decoder, the
 // schemas and the reference depend on them.
 func TestTags(t *testing.T) {
-	for _, root := range []reflect.Type{reflect.TypeFor[Node](), reflect.TypeFor[Site]()} {
-		structs(root, func(typ reflect.Type) {
-			seen := make(map[string]bool)
-			for _, f := range fieldsOf(typ) {
-				name := typ.Name() + "." + typ.Field(f.index).Name
-				if f.key == "" && !f.scalar || f.key != "" && !keyPattern.MatchString(f.key) || seen[f.key] {
-					t.Errorf("%s has the key %q", name, f.key)
-				}
-				seen[f.key] = true
-				if f.doc == "" {
-					t.Errorf("%s has no doc", name)
-				}
-				if f.required && f.def != "" {
-					t.Errorf("%s is required and has a default", name)
-				}
-				checkBounds(t, name, f)
+	for typ, fields := range documents {
+		seen := make(map[string]bool)
+		for _, f := range fields {
+			name := typ.Name() + "." + typ.Field(f.index).Name
+			if f.key == "" && !f.scalar || f.key != "" && !keyPattern.MatchString(f.key) || seen[f.key] {
+				t.Errorf("%s has the key %q", name, f.key)
 			}
-		})
+			seen[f.key] = true
+			if f.doc == "" {
+				t.Errorf("%s has no doc", name)
+			}
+			if f.required && f.def != "" {
+				t.Errorf("%s is required and has a default", name)
+			}
+			checkBounds(t, name, f)
+		}
 	}
 }
 
 // checkBounds reads the default and the bounds of a field, and wants the
 // default within the bounds.
-func checkBounds(t *testing.T, name string, f field) {
-	k, ok := kindOf(&f)
-	if !ok {
+func checkBounds(t *testing.T, name string, f *field) {
+	if f.kind == nil {
 		if f.min != "" || f.max != "" {
 			t.Errorf("%s has bounds and is no scalar", name)
 		}
@@ -69,10 +43,10 @@ func checkBounds(t *testing.T, name string, f field) {
 		if text == "" {
 			continue
 		}
-		x, err := k.parse(text, "")
+		x, err := f.kind.parse(text, "")
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
-		} else if out := k.outside(f, x); out != "" {
+		} else if out := f.kind.outside(f, x); out != "" {
 			t.Errorf("%s: %s is outside of its own bounds, %s", name, text, out)
 		}
 	}

@@ -22,13 +22,13 @@ type format struct {
 // formats are the values of the tag "format". No format takes the empty
 // string, so that "" in a Go value always means absent.
 var formats = map[string]format{
-	"name": matching("a name of lower-case letters, digits, dots, hyphens and underscores", namePattern),
+	"name": matching("a name of lower-case letters, digits, dots, hyphens and underscores", labelPattern),
 	"hostname": {
-		name:  "a host name such as shop.example.com",
+		name:  "a host such as shop.example.com",
 		parse: func(text, _ string) (string, error) { return parseHostname(text, false) },
 	},
 	"hostpattern": {
-		name:  "a host name such as shop.example.com or *.example.com",
+		name:  "a host such as shop.example.com or *.example.com",
 		parse: func(text, _ string) (string, error) { return parseHostname(text, true) },
 	},
 	"authority": {
@@ -48,8 +48,8 @@ var formats = map[string]format{
 	// RFC 9110, 5.6.2; cookie names are tokens too (RFC 6265, 4.1.1).
 	"token": matching("a name of letters, digits and !#$%&'*+-.^_`|~",
 		regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$")),
-	"glob": matching("the name of a parameter, with * as its end for any ending",
-		regexp.MustCompile(`^(?:\*|[^*&=?#\s]{1,256}\*?)$`)),
+	"glob": matching("the name of a parameter, in which * stands for any run of characters",
+		regexp.MustCompile(`^[^&=?#\s]{1,256}$`)),
 	// The kernel's IFNAMSIZ leaves 15 bytes.
 	"interface": matching("the name of a network interface, at most 15 bytes",
 		regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,14}$`)),
@@ -122,7 +122,9 @@ func parseURLPath(text, _ string) (string, error) {
 
 var placeholder = regexp.MustCompile(`\$\{([^}]*)\}?`)
 
-// parseRedirect checks the target with its placeholders filled in.
+// parseRedirect checks the target with its placeholders filled in. A
+// request's path may begin with //, which would make a target that is
+// the path alone lead to any host.
 func parseRedirect(text, _ string) (string, error) {
 	for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
 		switch m[0] {
@@ -131,7 +133,7 @@ func parseRedirect(text, _ string) (string, error) {
 			return "", fmt.Errorf("%s is not a placeholder; expected ${host}, ${path} or ${query}", quoted(m[0]))
 		}
 	}
-	filled := strings.NewReplacer("${host}", "host.example", "${path}", "/", "${query}", "").Replace(text)
+	filled := strings.NewReplacer("${host}", "host.example", "${path}", "//x", "${query}", "").Replace(text)
 	u, err := url.Parse(filled)
 	switch {
 	case err != nil || strings.ContainsFunc(filled, notVisible):

@@ -9,34 +9,20 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
-	"golang.org/x/net/idna"
-
+	"github.com/landfall-cdn/landfall/internal/hostname"
 	"github.com/landfall-cdn/landfall/internal/netguard"
 )
 
-// hostProfile maps a host to its one form: lower case, ASCII, no
-// compatibility characters. Hyphens may stand anywhere, because public
-// names have them in the third and fourth place.
-var hostProfile = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(false),
-	idna.VerifyDNSLength(true), idna.CheckHyphens(false))
+// A label neither begins nor ends with a hyphen (RFC 1123, 2.1).
+// Underscores are no part of that rule and are seen all the same.
+var namePattern = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$`)
 
-var (
-	// A public name has letters, digits and hyphens (RFC 1123, 2.1).
-	hostnamePattern = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]*[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
-	// Names inside a network are often seen with underscores.
-	internalPattern = regexp.MustCompile(`^[a-z0-9_-]+(\.[a-z0-9_-]+)*$`)
-)
-
-// canonicalName returns the one form of a host name that matches
-// pattern. It does not take addresses.
-func canonicalName(text string, pattern *regexp.Regexp) (string, error) {
-	name, err := hostProfile.ToASCII(strings.TrimSuffix(text, "."))
-	// The profile encodes some labels that it would not take back; a form
-	// that is not its own canonical form is none.
-	again, errAgain := hostProfile.ToASCII(name)
-	if err != nil || errAgain != nil || again != name || !utf8.ValidString(text) || !pattern.MatchString(name) {
+// canonicalName returns the one form of a host name. It does not take
+// addresses, nor what some would take for one.
+func canonicalName(text string) (string, error) {
+	name, err := hostname.Config(text)
+	if err != nil || !namePattern.MatchString(name) {
 		return "", fmt.Errorf("%s is not a host name; expected labels of letters, digits and hyphens with dots between", quoted(text))
 	}
 	if _, err := netip.ParseAddr(name); err == nil || netguard.Disguised(name) {
@@ -45,8 +31,8 @@ func canonicalName(text string, pattern *regexp.Regexp) (string, error) {
 	return name, nil
 }
 
-// parseHostname reads a host that clients use, with a wildcard as its
-// first label where that is allowed.
+// parseHostname reads a host that clients use, a name or an address,
+// with a wildcard as its first label where that is allowed.
 func parseHostname(text string, wildcard bool) (string, error) {
 	switch {
 	case strings.Contains(text, "://"):
@@ -54,46 +40,63 @@ func parseHostname(text string, wildcard bool) (string, error) {
 	case strings.Contains(text, "/"):
 		return "", fmt.Errorf("%s has a path; write the host alone", quoted(text))
 	}
-	if addr, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
-		if addr.Is4() && addr.String() == text {
-			return text, nil
-		}
-		return "", fmt.Errorf("%s is an IPv6 address; hosts are names or IPv4 addresses", quoted(text))
+	if addr, err := netip.ParseAddr(unbracketed(text)); err == nil {
+		return canonicalAddr(addr, text)
 	}
 	if host, port, ok := strings.Cut(text, ":"); ok {
 		return "", fmt.Errorf("%s has the port %s; write %s, the ports are the node's", quoted(text), quoted(port), quoted(host))
 	}
 	rest, star := strings.CutPrefix(text, "*.")
-	if strings.Contains(rest, "*") || star && !wildcard {
-		if !wildcard {
-			return "", fmt.Errorf("%s has a wildcard; expected one name", quoted(text))
-		}
+	switch {
+	case !wildcard && strings.Contains(text, "*"):
+		return "", fmt.Errorf("%s has a wildcard; expected one name", quoted(text))
+	case strings.Contains(rest, "*"):
 		return "", fmt.Errorf("%s has a misplaced wildcard; only the whole first label may be *, as in *.example.com", quoted(text))
 	}
-	name, err := canonicalName(rest, hostnamePattern)
+	name, err := canonicalName(rest)
 	if err != nil || !star {
 		return name, err
 	}
-	if len(name) > 251 {
-		return "", fmt.Errorf("%s is longer than a name may be", quoted(text))
+	if hostname.Parent(name) == "" {
+		return "", fmt.Errorf("%s covers all of %s; name at least one more label", quoted(text), quoted(name))
 	}
 	return "*." + name, nil
 }
 
+// canonicalAddr refuses an address that could be written otherwise.
+func canonicalAddr(addr netip.Addr, text string) (string, error) {
+	switch {
+	case addr.Zone() != "":
+		return "", fmt.Errorf("%s has a zone, which means something on one machine only; remove it", quoted(text))
+	case addr.Is4In6():
+		return "", fmt.Errorf("%s is an IPv4-mapped IPv6 address; write %s", quoted(text), addr.Unmap())
+	}
+	return addr.String(), nil
+}
+
+// unbracketed takes the brackets of an IPv6 literal off.
+func unbracketed(text string) string {
+	if inner, ok := strings.CutPrefix(text, "["); ok && strings.Contains(inner, ":") {
+		return strings.TrimSuffix(inner, "]")
+	}
+	return text
+}
+
 // parseAuthority reads the value of a Host field: host, or host:port.
 func parseAuthority(text string) (string, error) {
-	host, port, ok := strings.Cut(text, ":")
-	if !ok {
-		return parseHostname(host, false)
+	host, port := text, ""
+	// A colon inside brackets belongs to an address.
+	if i := strings.LastIndexByte(text, ':'); i > strings.LastIndexByte(text, ']') {
+		host, port = text[:i], text[i:]
+		if err := checkPort(port[1:]); err != nil {
+			return "", fmt.Errorf("%s: %w", quoted(text), err)
+		}
 	}
 	host, err := parseHostname(host, false)
-	if err != nil {
-		return "", err
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
 	}
-	if err := checkPort(port); err != nil {
-		return "", fmt.Errorf("%s: %w", quoted(text), err)
-	}
-	return host + ":" + port, nil
+	return host + port, err
 }
 
 func checkPort(port string) error {
@@ -156,17 +159,13 @@ func urlHost(host string, bracketed bool) (string, error) {
 	case err != nil && bracketed:
 		return "", fmt.Errorf("%s is not an IPv6 address", quoted(host))
 	case err != nil:
-		return canonicalName(host, internalPattern)
-	case addr.Zone() != "":
-		return "", fmt.Errorf("%s has a zone, which means something on one machine only; remove it", quoted(host))
-	case addr.Is4In6():
-		return "", fmt.Errorf("%s is an IPv4-mapped IPv6 address; write %s", quoted(host), addr.Unmap())
-	case addr.Is4() && bracketed:
-		return "", fmt.Errorf("%s is an IPv4 address; write it without brackets", quoted(host))
-	case addr.Is4():
-		return addr.String(), nil
+		return canonicalName(host)
 	}
-	return "[" + addr.String() + "]", nil
+	host, err = canonicalAddr(addr, host)
+	if bracketed {
+		host = "[" + host + "]"
+	}
+	return host, err
 }
 
 func parseAddrPort(text string) (netip.AddrPort, error) {
@@ -180,7 +179,7 @@ func parseAddrPort(text string) (netip.AddrPort, error) {
 	if port, ok := strings.CutPrefix(text, ":"); ok && checkPort(port) == nil {
 		return ap, fmt.Errorf("%s has no address; write 0.0.0.0:%s or [::]:%s for all, 127.0.0.1:%s for this machine", quoted(text), port, port, port)
 	}
-	if addr, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
+	if addr, err := netip.ParseAddr(unbracketed(text)); err == nil {
 		return ap, fmt.Errorf("%s has no port; write %s", quoted(text), netip.AddrPortFrom(addr, 443))
 	}
 	return ap, fmt.Errorf("%s is not an address with a port; write one such as 127.0.0.1:8443 or [::1]:8443, names are not resolved here", quoted(text))

@@ -35,39 +35,45 @@ const (
 	tagBool   = "!!bool"
 )
 
-// kindOf returns the kind of a field that is written as a scalar.
-func kindOf(f *field) (kind, bool) {
+// kindOf returns the kind of a field that is written as a scalar, nil
+// for the others.
+func kindOf(f *field) *kind {
 	switch f.typ {
 	case reflect.TypeFor[time.Duration]():
-		return durationKind, true
+		return durationKind
 	case reflect.TypeFor[TTL]():
-		return ttlKind, true
+		return ttlKind
 	case reflect.TypeFor[netip.AddrPort]():
-		return addrPortKind, true
+		return addrPortKind
 	case reflect.TypeFor[netip.Addr]():
-		return addrKind(f.format), true
+		return addrKind(f.format)
 	case reflect.TypeFor[netip.Prefix]():
-		return prefixKind, true
+		return prefixKind
 	case reflect.TypeFor[*url.URL]():
-		return urlKind(f.schemes), true
+		return urlKind(f.schemes)
 	}
-	switch {
-	case len(f.enum) > 0:
-		return enumKind(f), true
-	case f.typ.Kind() == reflect.String:
-		return formatKind(f.format), true
-	case f.typ.Kind() == reflect.Bool:
-		return boolKind, true
-	case strings.HasPrefix(f.unit, "bytes"):
-		return sizeKind, true
-	case slices.Contains([]reflect.Kind{reflect.Int, reflect.Int64, reflect.Uint8, reflect.Uint32}, f.typ.Kind()):
-		return intKind, true
+	switch f.typ.Kind() {
+	case reflect.Bool:
+		return boolKind
+	case reflect.String:
+		if len(f.enum) > 0 {
+			return enumKind(f)
+		}
+		return formatKind(f.format)
+	case reflect.Int, reflect.Int64, reflect.Uint8, reflect.Uint32:
+		switch {
+		case len(f.enum) > 0:
+			return enumKind(f)
+		case strings.HasPrefix(f.unit, "bytes"):
+			return sizeKind
+		}
+		return intKind
 	}
-	return kind{}, false
+	return nil
 }
 
 var (
-	durationKind = kind{
+	durationKind = &kind{
 		name: "a duration such as 60s, 24h or 30d",
 		parse: func(text, _ string) (any, error) {
 			d, err := ParseDuration(text)
@@ -76,7 +82,7 @@ var (
 		format: func(v reflect.Value) string { return FormatDuration(time.Duration(v.Int())) },
 		schema: map[string]any{"type": "string", "pattern": `^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?([0-9]+us)?([0-9]+ns)?$`, "minLength": 2},
 	}
-	sizeKind = kind{
+	sizeKind = &kind{
 		name: "a size such as 256MiB or 10GiB",
 		parse: func(text, _ string) (any, error) {
 			n, err := ParseSize(text)
@@ -85,7 +91,7 @@ var (
 		format: func(v reflect.Value) string { return FormatSize(v.Int()) },
 		schema: map[string]any{"type": "string", "pattern": `^[0-9]+([KMGT]i?)?B$`},
 	}
-	ttlKind = kind{
+	ttlKind = &kind{
 		name: "origin, or a duration such as 60s, 24h or 30d",
 		parse: func(text, _ string) (any, error) {
 			if text == "origin" {
@@ -94,6 +100,9 @@ var (
 			d, err := ParseDuration(text)
 			if err != nil {
 				return nil, fmt.Errorf("%w; or write origin to take the origin's", err)
+			}
+			if d < time.Second {
+				return nil, fmt.Errorf("%s is too short; expected at least 1s, or origin to take the origin's", quoted(text))
 			}
 			return TTL{Fixed: true, Duration: d}, nil
 		},
@@ -105,7 +114,7 @@ var (
 		},
 		schema: map[string]any{"anyOf": []any{map[string]any{"const": "origin"}, durationKind.schema}},
 	}
-	boolKind = kind{
+	boolKind = &kind{
 		name: "true or false",
 		tag:  tagBool,
 		parse: func(text, _ string) (any, error) {
@@ -117,7 +126,7 @@ var (
 		format: func(v reflect.Value) string { return strconv.FormatBool(v.Bool()) },
 		schema: map[string]any{"type": "boolean"},
 	}
-	intKind = kind{
+	intKind = &kind{
 		name: "a whole number",
 		tag:  tagInt,
 		parse: func(text, _ string) (any, error) {
@@ -130,14 +139,14 @@ var (
 		format: formatInt,
 		schema: map[string]any{"type": "integer"},
 	}
-	addrPortKind = kind{
+	addrPortKind = &kind{
 		name:   "an address with a port such as 127.0.0.1:8443 or [::1]:8443",
 		tag:    tagString,
 		parse:  func(text, _ string) (any, error) { return parseAddrPort(text) },
 		format: formatStringer,
 		schema: map[string]any{"type": "string", "pattern": `:[0-9]+$`},
 	}
-	prefixKind = kind{
+	prefixKind = &kind{
 		name:   "a prefix such as 10.0.0.0/8 or 2001:db8::/32",
 		tag:    tagString,
 		parse:  func(text, _ string) (any, error) { return parsePrefix(text) },
@@ -147,8 +156,8 @@ var (
 )
 
 // addrKind reads addresses; format "ipv4" allows no other.
-func addrKind(format string) kind {
-	k := kind{
+func addrKind(format string) *kind {
+	k := &kind{
 		name:   "an address such as 10.0.0.1 or 2001:db8::1",
 		tag:    tagString,
 		parse:  func(text, _ string) (any, error) { return parseAddr(text, format == "ipv4") },
@@ -162,8 +171,8 @@ func addrKind(format string) kind {
 	return k
 }
 
-func urlKind(schemes []string) kind {
-	return kind{
+func urlKind(schemes []string) *kind {
+	return &kind{
 		name:   "a URL such as " + schemes[0] + "://host",
 		tag:    tagString,
 		parse:  func(text, _ string) (any, error) { return parseURL(text, schemes) },
@@ -173,10 +182,10 @@ func urlKind(schemes []string) kind {
 }
 
 // formatKind reads strings in one of the formats.
-func formatKind(name string) kind {
+func formatKind(name string) *kind {
 	f, ok := formats[name]
 	must.True(ok, "no format %q", name)
-	k := kind{
+	k := &kind{
 		name:   f.name,
 		tag:    tagString,
 		parse:  func(text, dir string) (any, error) { return f.parse(text, dir) },
@@ -191,13 +200,13 @@ func formatKind(name string) kind {
 
 // enumKind reads one of some words, or of some numbers: the YAML type
 // does not matter, so that min_version: 1.2 needs no quotes.
-func enumKind(f *field) kind {
+func enumKind(f *field) *kind {
 	values := make([]any, len(f.enum))
 	for i, word := range f.enum {
 		values[i] = word
 	}
 	isInt := f.typ.Kind() == reflect.Int
-	k := kind{
+	k := &kind{
 		name:   oneOf(f.enum),
 		format: reflect.Value.String,
 		schema: map[string]any{"enum": values},
@@ -247,10 +256,6 @@ func oneOf(words []string) string {
 // assign stores what a kind has read.
 func assign(v reflect.Value, x any) { v.Set(reflect.ValueOf(x).Convert(v.Type())) }
 
-func mustDefault(t reflect.Type, f field, err error) {
-	must.True(err == nil, "default of %s.%s: %v", t, f.key, err)
-}
-
-// namePattern is what names of ours look like: they become labels of
+// labelPattern is what names of ours look like: they become labels of
 // metrics and parts of paths.
-var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$`)
+var labelPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$`)

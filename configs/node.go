@@ -117,7 +117,7 @@ type Peer struct {
 	Address  netip.Addr    `yaml:"address" required:"true" doc:"the router's address"`
 	ASN      uint32        `yaml:"asn" required:"true" min:"1" max:"4294967294" doc:"the router's autonomous system"`
 	Password *Secret       `yaml:"password" doc:"TCP MD5 key (RFC 2385)"`
-	BFD      *BFD          `yaml:"bfd" doc:"fast detection of a silent node (RFC 5880); only for a directly connected router"`
+	BFD      *BFD          `yaml:"bfd" inforce:"none" doc:"fast detection of a silent node (RFC 5880); only for a directly connected router"`
 	Multihop int           `yaml:"multihop" min:"1" max:"255" doc:"hops to a router that is not directly connected; unless given, both ends use TTL security (RFC 5082)"`
 	Passive  bool          `yaml:"passive" default:"false" doc:"leave opening the session to the router"`
 	HoldTime time.Duration `yaml:"hold_time" default:"9s" min:"3s" max:"65535s" doc:"silence after which a session is given up, whole seconds"`

@@ -8,16 +8,16 @@ import (
 
 // The rules that span keys of the node file.
 
-func (n *Node) check(s scope) {
-	if s.has("control") && !s.has("sites.dir") {
-		s.errorf("control", "is not in force in this version, so that sites would come from nowhere; add sites: { dir: ./sites }")
+func (n *Node) check(in scope) {
+	if in.has("control") && !in.has("sites.dir") {
+		in.errorf("control", "is not in force in this version, so that sites would come from nowhere; add sites: { dir: ./sites }")
 	}
-	n.checkListeners(s)
+	n.checkListeners(in)
 }
 
 // checkListeners refuses an address that is listened on twice, and an
 // admin listener on a VIP: it would be open to the Internet.
-func (n *Node) checkListeners(s scope) {
+func (n *Node) checkListeners(in scope) {
 	type listener struct {
 		path string
 		addr netip.AddrPort
@@ -39,7 +39,7 @@ func (n *Node) checkListeners(s scope) {
 			continue // absent, refused, or any free port
 		}
 		if other, dup := first[l.addr]; dup {
-			s.errorf(l.path, "%s is %s already; give each listener an address of its own", l.addr, other)
+			in.errorf(l.path, "%s is %s already; give each listener an address of its own", l.addr, other)
 			continue
 		}
 		first[l.addr] = l.path
@@ -50,45 +50,45 @@ func (n *Node) checkListeners(s scope) {
 	admin := n.Admin.Listen.Addr()
 	for _, vip := range n.BGP.VIPs {
 		if vip.Contains(admin) || admin.IsUnspecified() {
-			s.errorf("admin.listen", "%s is reachable at the VIP %s; the operator's side must not be, listen on 127.0.0.1 or a management address", n.Admin.Listen, vip)
+			in.errorf("admin.listen", "%s is reachable at the VIP %s; the operator's side must not be, listen on 127.0.0.1 or a management address", n.Admin.Listen, vip)
 			return
 		}
 	}
 }
 
-func (i *Identity) check(s scope) {
+func (i *Identity) check(scope) {
 	if i.Name == "" {
 		i.Name = fmt.Sprintf("node-%d", i.ID)
 	}
 }
 
-func (l *Listen) check(s scope) {
-	if len(l.HTTPS)+len(l.HTTP) == 0 && s.good("https", "http") {
-		s.errorf("", `has neither https nor http; expected at least one address such as https: ["127.0.0.1:8443"]`)
+func (l *Listen) check(in scope) {
+	if len(l.HTTPS)+len(l.HTTP) == 0 && in.good("https", "http") {
+		in.errorf("", `has neither https nor http; expected at least one address such as https: ["127.0.0.1:8443"]`)
 	}
 }
 
-func (st *Steer) check(s scope) {
-	if (st.Mode == SteerXDP || st.Mode == SteerGeneric) && !s.has("interface") {
-		s.errorf("interface", "missing; mode %s needs the name of the interface that clients' packets arrive on", st.Mode)
+func (st *Steer) check(in scope) {
+	if (st.Mode == SteerXDP || st.Mode == SteerGeneric) && !in.has("interface") {
+		in.errorf("interface", "missing; mode %s needs the name of the interface that clients' packets arrive on", st.Mode)
 	}
 }
 
-func (b *BGP) check(s scope) {
-	checkASN(s, "asn", b.ASN)
+func (b *BGP) check(in scope) {
+	checkASN(in, "asn", b.ASN)
 	if b.RouterID.IsUnspecified() || b.RouterID.IsMulticast() {
-		s.errorf("router_id", "%s is no node's address; expected one of this node's IPv4 addresses", b.RouterID)
+		in.errorf("router_id", "%s is no node's address; expected one of this node's IPv4 addresses", b.RouterID)
 	}
-	b.checkVIPs(s)
+	b.checkVIPs(in)
 	for i, a := range b.Listen {
 		if a.IsValid() && !reachable(a) {
-			s.errorf(fmt.Sprintf("listen[%d]", i), "%s is not an address that routers can reach; expected one of this node's", a)
+			in.errorf(fmt.Sprintf("listen[%d]", i), "%s is not an address that routers can reach; expected one of this node's", a)
 		}
 	}
-	b.checkPeers(s)
+	b.checkPeers(in)
 }
 
-func (b *BGP) checkVIPs(s scope) {
+func (b *BGP) checkVIPs(in scope) {
 	first := make(map[netip.Prefix]int)
 	for i, vip := range b.VIPs {
 		key := fmt.Sprintf("vips[%d]", i)
@@ -97,13 +97,13 @@ func (b *BGP) checkVIPs(s scope) {
 		case !vip.IsValid():
 			// Refused already.
 		case vip.Bits() == 0:
-			s.errorf(key, "%s is the default route; expected the addresses that clients connect to", vip)
+			in.errorf(key, "%s is the default route; expected the addresses that clients connect to", vip)
 		case !reachable(vip.Addr()):
-			s.errorf(key, "%s is not unicast; expected the addresses that clients connect to", vip)
+			in.errorf(key, "%s is not unicast; expected the addresses that clients connect to", vip)
 		case dup:
-			s.errorf(key, "%s is vips[%d] already; remove one", vip, other)
-		case !b.hasPeer(vip.Addr().Is4()) && s.good("peers"):
-			s.warnf(key, "%s is not announced: a session carries its own family only, and no peer is %s; add one", vip, family(vip.Addr()))
+			in.errorf(key, "%s is vips[%d] already; remove one", vip, other)
+		case !b.hasPeer(vip.Addr().Is4()) && in.good("peers"):
+			in.warnf(key, "%s is not announced: a session carries its own family only, and no peer is %s; add one", vip, family(vip.Addr()))
 		}
 		if !dup {
 			first[vip] = i
@@ -111,7 +111,7 @@ func (b *BGP) checkVIPs(s scope) {
 	}
 }
 
-func (b *BGP) checkPeers(s scope) {
+func (b *BGP) checkPeers(in scope) {
 	first := make(map[netip.Addr]int)
 	for i, p := range b.Peers {
 		key := fmt.Sprintf("peers[%d].", i)
@@ -120,18 +120,18 @@ func (b *BGP) checkPeers(s scope) {
 		case !p.Address.IsValid():
 			continue
 		case dup:
-			s.errorf(key+"address", "%s is peers[%d] already; remove one", p.Address, other)
+			in.errorf(key+"address", "%s is peers[%d] already; remove one", p.Address, other)
 		case !reachable(p.Address):
-			s.errorf(key+"address", "%s is not a router's address; expected its global or private one", p.Address)
+			in.errorf(key+"address", "%s is not a router's address; expected its global or private one", p.Address)
 		}
 		if !dup {
 			first[p.Address] = i
 		}
 		if p.ASN == b.ASN && p.ASN != 0 {
-			s.errorf(key+"asn", "%d is this node's too; sessions are external, give the node another", p.ASN)
+			in.errorf(key+"asn", "%d is this node's too; sessions are external, give the node another", p.ASN)
 		}
-		if p.Passive && !b.listensFor(p.Address.Is4()) && s.good("listen") {
-			s.errorf(key+"passive", "the router can open no session; name an %s address of this node in bgp.listen", family(p.Address))
+		if p.Passive && !b.listensFor(p.Address.Is4()) && in.good("listen") {
+			in.errorf(key+"passive", "the router can open no session; name an %s address of this node in bgp.listen", family(p.Address))
 		}
 	}
 }
@@ -154,23 +154,23 @@ func (b *BGP) listensFor(v4 bool) bool {
 	return false
 }
 
-func (p *Peer) check(s scope) {
-	checkASN(s, "asn", p.ASN)
+func (p *Peer) check(in scope) {
+	checkASN(in, "asn", p.ASN)
 	if p.HoldTime%time.Second != 0 {
-		s.errorf("hold_time", "%s is not a number of whole seconds (RFC 4271, 4.2)", FormatDuration(p.HoldTime))
+		in.errorf("hold_time", "%s is not a number of whole seconds (RFC 4271, 4.2)", FormatDuration(p.HoldTime))
 	}
 	if p.BFD != nil && p.Multihop > 0 {
-		s.errorf("bfd", "works with a directly connected router only (RFC 5881); remove bfd or multihop")
+		in.errorf("bfd", "works with a directly connected router only (RFC 5881); remove bfd or multihop")
 	}
 }
 
 // checkASN refuses numbers that no speaker may use.
-func checkASN(s scope, key string, asn uint32) {
+func checkASN(in scope, key string, asn uint32) {
 	switch asn {
 	case 23456:
-		s.errorf(key, "23456 stands in for four-octet numbers (RFC 6793); expected your own, or a private one such as 64512")
+		in.errorf(key, "23456 stands in for four-octet numbers (RFC 6793); expected your own, or a private one such as 64512")
 	case 65535:
-		s.errorf(key, "65535 is reserved (RFC 7300); expected your own, or a private one such as 64512")
+		in.errorf(key, "65535 is reserved (RFC 7300); expected your own, or a private one such as 64512")
 	}
 }
 

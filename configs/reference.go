@@ -58,7 +58,7 @@ func referenceTables(b *strings.Builder, t reflect.Type, path string) {
 		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.key, escaped(value), referenceDefault(f), escaped(described(f)))
 		if sub != nil && sub != reflect.TypeFor[Secret]() {
 			key := f.key
-			if f.typ.Kind() == reflect.Slice {
+			if f.elem != nil {
 				key += "[]"
 			}
 			sections = append(sections, section{join(path, key), sub})
@@ -71,9 +71,9 @@ func referenceTables(b *strings.Builder, t reflect.Type, path string) {
 
 // referenceValue says what a key takes, and the struct that is described
 // in a table of its own.
-func referenceValue(f field) (value string, sub reflect.Type) {
-	if k, ok := kindOf(&f); ok {
-		value = brief(k)
+func referenceValue(f *field) (value string, sub reflect.Type) {
+	if f.kind != nil {
+		value = brief(f.kind)
 		if strings.HasSuffix(f.unit, "/s") {
 			value += " per second"
 		}
@@ -83,33 +83,32 @@ func referenceValue(f field) (value string, sub reflect.Type) {
 		return value, nil
 	}
 	typ := f.typ
-	switch typ.Kind() {
-	case reflect.Slice:
-		value, sub = referenceValue(f.elem())
+	switch {
+	case f.elem != nil:
+		value, sub = referenceValue(f.elem)
 		if f.items > 0 {
 			return fmt.Sprintf("list of at most %d: %s", f.items, value), sub
 		}
 		return "list: " + value, sub
-	case reflect.Pointer:
+	case typ.Kind() == reflect.Pointer:
 		typ = typ.Elem()
 	}
 	if typ == reflect.TypeFor[Secret]() {
 		return "{ file: path }", typ
 	}
-	if sf, ok := scalarField(typ); ok {
-		k, _ := kindOf(&sf)
-		return brief(k) + ", or mapping", typ
+	if sf := scalarField(typ); sf != nil {
+		return brief(sf.kind) + ", or mapping", typ
 	}
 	return "mapping", typ
 }
 
 // brief is a kind's name without article and examples.
-func brief(k kind) string {
+func brief(k *kind) string {
 	name, _, _ := strings.Cut(k.name, " such as ")
 	return strings.TrimPrefix(strings.TrimPrefix(name, "a "), "an ")
 }
 
-func referenceDefault(f field) string {
+func referenceDefault(f *field) string {
 	switch {
 	case f.required:
 		return "required"

@@ -49,20 +49,19 @@ func structSchema(t reflect.Type) map[string]any {
 	if required != nil {
 		object["required"] = required
 	}
-	if sf, ok := scalarField(t); ok {
+	if sf := scalarField(t); sf != nil {
 		return map[string]any{"anyOf": []any{fieldSchema(sf), object}}
 	}
 	return object
 }
 
-func fieldSchema(f field) map[string]any {
+func fieldSchema(f *field) map[string]any {
 	var s map[string]any
-	k, isScalar := kindOf(&f)
 	switch {
-	case isScalar:
-		s = maps.Clone(k.schema)
-	case f.typ.Kind() == reflect.Slice:
-		s = map[string]any{"type": "array", "items": fieldSchema(f.elem())}
+	case f.kind != nil:
+		s = maps.Clone(f.kind.schema)
+	case f.elem != nil:
+		s = map[string]any{"type": "array", "items": fieldSchema(f.elem)}
 		if f.required {
 			s["minItems"] = 1
 		}
@@ -74,25 +73,25 @@ func fieldSchema(f field) map[string]any {
 	default:
 		s = structSchema(f.typ)
 	}
-	if isScalar && k.tag == tagInt {
+	if f.kind != nil && f.kind.tag == tagInt {
 		for name, text := range map[string]string{"minimum": f.min, "maximum": f.max} {
-			if n, ok := k.bound(text); ok {
+			if n, ok := f.kind.bound(text); ok {
 				s[name] = n
 			}
 		}
 	}
 	if f.def != "" {
-		s["default"] = schemaDefault(f, k)
+		s["default"] = schemaDefault(f)
 	}
 	return s
 }
 
 // schemaDefault is the default as JSON has it.
-func schemaDefault(f field, k kind) any {
+func schemaDefault(f *field) any {
 	if n, err := strconv.Atoi(f.def); err == nil {
 		return n
 	}
-	if k.tag == tagBool {
+	if f.kind != nil && f.kind.tag == tagBool {
 		return f.def == "true"
 	}
 	return f.def
@@ -100,7 +99,7 @@ func schemaDefault(f field, k kind) any {
 
 // described is a field's sentence, with what is to be known about this
 // version.
-func described(f field) string {
+func described(f *field) string {
 	switch {
 	case len(f.inForce) == 0:
 		return f.doc

@@ -93,7 +93,7 @@ type Health struct {
 // response says, or RFC 9111's heuristics when it says nothing.
 type TTL struct {
 	Fixed    bool
-	Duration time.Duration // only when Fixed
+	Duration time.Duration // only when Fixed, at least 1s
 }
 
 // Values of SiteCache.SetCookie.
@@ -121,7 +121,7 @@ type CacheKey struct {
 
 // KeyQuery says which parameters of the query count.
 type KeyQuery struct {
-	Exclude []string `yaml:"exclude" items:"256" format:"glob" doc:"parameters that do not count; a final * stands for any ending"`
+	Exclude []string `yaml:"exclude" items:"256" format:"glob" doc:"parameters that neither count nor reach the origin; * stands for any run of characters"`
 }
 
 // Values of Affinity.By.
@@ -155,7 +155,7 @@ const CacheBypass = "bypass"
 type RuleCache struct {
 	// Mode is CacheBypass; "" means TTL.
 	Mode string        `yaml:",scalar" enum:"bypass" doc:"bypass: neither look up nor store"`
-	TTL  time.Duration `yaml:"ttl" required:"true" doc:"lifetime, whatever the origin says"`
+	TTL  time.Duration `yaml:"ttl" required:"true" min:"1s" doc:"lifetime in place of the one that the origin gives; what must not be stored stays so"`
 }
 
 // Redirect is where a rule sends clients.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 
 	"github.com/landfall-cdn/landfall/cache"
@@ -33,7 +32,7 @@ func (x *passage) respond(res *cache.Result) error {
 		return nil
 	case http.StatusPartialContent:
 		if resp.Slice != nil {
-			return x.part(resp, h, sel)
+			return x.part(resp, h, sel, live(res.Outcome))
 		}
 	}
 	if resp.Slice != nil && !h.Has("accept-ranges") && resp.Length >= 0 && resp.Status == http.StatusOK {
@@ -45,7 +44,14 @@ func (x *passage) respond(res *cache.Result) error {
 	if x.r.Method == http.MethodHead {
 		return nil
 	}
-	return x.content(resp.Body, resp)
+	return x.content(resp.Body, resp, live(res.Outcome))
+}
+
+// live reports whether content is still on its way to us, so that it can
+// pause anywhere: what has come goes on to the client at once, the head
+// first. What is stored is left to the writer to pack.
+func live(o exchange.Outcome) bool {
+	return o == exchange.Miss || o == exchange.Pass || o == exchange.Coalesced
 }
 
 // bare sends a head without content or the fields that describe content.
@@ -60,13 +66,13 @@ func (x *passage) bare(status int, h exchange.Header) error {
 }
 
 // part sends one part of a representation (RFC 9110, 15.3.7.1).
-func (x *passage) part(resp *exchange.Response, h exchange.Header, sel selected) error {
+func (x *passage) part(resp *exchange.Response, h exchange.Header, sel selected, live bool) error {
 	h.Set("content-range", contentRange(sel.off, sel.n, resp.Length))
 	if err := x.head(http.StatusPartialContent, h, sel.n); err != nil {
 		return x.gone(err)
 	}
 	body := resp.Slice(sel.off, sel.n)
-	err := x.content(body, &exchange.Response{Length: sel.n})
+	err := x.content(body, &exchange.Response{}, live)
 	return errors.Join(err, body.Close())
 }
 
@@ -93,18 +99,21 @@ const copySize = 32 << 10
 // copyBuffers lends the buffer of one copy; whoever takes one puts it back.
 var copyBuffers = sync.Pool{New: func() any { b := make([]byte, copySize); return &b }}
 
-// content copies a body to the client. A body without a known length may
-// be a stream of events: each piece is flushed as it comes.
-func (x *passage) content(body io.Reader, resp *exchange.Response) error {
+// content copies a body to the client, then the trailer of resp.
+func (x *passage) content(body io.Reader, resp *exchange.Response, live bool) error {
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
-	stream := resp.Length < 0 || strings.HasPrefix(resp.Header.Get("content-type"), "text/event-stream")
+	if live {
+		if err := x.w.Flush(); err != nil {
+			return x.gone(err)
+		}
+	}
 	for {
 		n, err := body.Read(*buf)
 		if n > 0 {
 			m, werr := x.w.Write((*buf)[:n])
 			x.sent += int64(m)
-			if werr == nil && stream {
+			if werr == nil && live {
 				werr = x.w.Flush()
 			}
 			if werr != nil {

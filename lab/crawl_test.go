@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,7 +38,7 @@ func startNginx(t *testing.T, root string) string {
 	if os.Geteuid() == 0 {
 		user = "user root;" // so that it may read the folder of the test
 	}
-	conf := fmt.Sprintf(`%s worker_processes 1; pid %s/pid; error_log stderr; daemon off;
+	conf := fmt.Sprintf(`%s master_process off; pid %s/pid; error_log stderr; daemon off;
 events { worker_connections 1024; }
 http {
   %s
@@ -73,10 +72,19 @@ func freeAddr(t *testing.T) string {
 	return ln.Addr().String()
 }
 
+func goroot(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
 // goTree lists at least n files of Go's own sources, with their sums.
 func goTree(t *testing.T, n int) (root string, sums map[string][32]byte) {
 	t.Helper()
-	root, sums = filepath.Join(runtime.GOROOT(), "src"), map[string][32]byte{}
+	root, sums = filepath.Join(goroot(t), "src"), map[string][32]byte{}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err

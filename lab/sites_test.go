@@ -92,9 +92,7 @@ func TestSiteFilesTakeEffect(t *testing.T) {
 
 	n.writeSite(t, "a.yaml", siteDoc("a.example", blue))
 	waitFor(t, "repaired site", func() bool { return says("a.example", "blue") })
-	if _, v := n.health(t); len(v.Problems) != 0 {
-		t.Errorf("problems after the repair: %+v", v.Problems)
-	}
+	waitFor(t, "clean bill of health", func() bool { _, v := n.health(t); return len(v.Problems) == 0 })
 }
 
 // TestTakenHostnameIsRefused: the document that came later is refused, and

@@ -140,14 +140,22 @@ func (a *attempt) abandon(why error) {
 // request, because the connection before it died.
 func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	a.watch.end(forConn)
-	again := a.reply.Load() != nil
+	before := a.reply.Load()
+	again := before != nil
 	if again {
 		a.note()
+		// With HTTP/2, net/http asks only when the endpoint has said that
+		// it did nothing with the request (RFC 9113, 8.7).
+		a.dead = a.dead || !before.exact
 	}
 	conn, isHTTP1 := info.Conn.(*http1Conn)
-	a.reply.Store(&reply{toHEAD: a.r.Method == http.MethodHead, reused: info.Reused, exact: isHTTP1})
+	x := &reply{toHEAD: a.r.Method == http.MethodHead, reused: info.Reused, exact: isHTTP1}
+	if a.body != nil {
+		x.lost = a.body.detach
+	}
+	a.reply.Store(x)
 	if isHTTP1 {
-		conn.begin(a.reply.Load())
+		conn.begin(x)
 		if a.hr.Header["Te"] != nil && a.r.Upgrade == "" {
 			// HTTP/1.1 wants TE named (RFC 9110, 10.1.4), HTTP/2 forbids it.
 			a.hr.Header["Connection"] = []string{"TE"}

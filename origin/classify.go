@@ -106,18 +106,19 @@ func classifyAnswer(err error) exchange.Cause {
 	switch {
 	case isTimeout(err):
 		return exchange.HTTPResponseTimeout
+	case strings.Contains(err.Error(), "header list larger than"):
+		// net/http keeps its HTTP/2 errors to itself.
+		return exchange.HTTPResponseHeadSize
 	case errors.As(err, &stream):
 		if stream.Code == http2.ErrCodeProtocol {
 			return exchange.HTTPProtocolError
 		}
 		return exchange.ConnectionTerminated
-	case strings.Contains(err.Error(), "header list larger than"):
-		// net/http keeps its HTTP/2 errors to itself.
-		return exchange.HTTPResponseHeadSize
 	case errors.As(err, &op) && op.Op == "remote error":
 		// TLS 1.3 refuses a client's certificate only after the handshake.
 		return exchange.TLSAlertReceived
-	case op != nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+	case errors.Is(err, errDetached), errors.Is(err, errPartRead), errors.Is(err, errDiscarded), errors.Is(err, errUnsolicited),
+		op != nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
 		strings.Contains(err.Error(), "server closed idle connection"),
 		strings.Contains(err.Error(), "GOAWAY"), strings.Contains(err.Error(), "client connection"):
 		return exchange.ConnectionTerminated

@@ -42,8 +42,9 @@ type http1Conn struct {
 type reply struct {
 	// Static.
 	toHEAD bool
-	reused bool // the connection had served a request before
-	exact  bool // an http1Conn notes what is sent and received
+	reused bool   // the connection had served a request before
+	exact  bool   // an http1Conn notes what is sent and received
+	lost   func() // called when the connection ends before the response does; may be nil
 
 	// Written by the reading goroutine before it gives the plain head to
 	// net/http, and so before net/http returns the response that has it.
@@ -119,6 +120,18 @@ func (c *http1Conn) Read(p []byte) (int, error) {
 	n := copy(p, c.out)
 	c.out = c.out[n:]
 	return n, nil
+}
+
+// Close ends the connection, and tells the exchange on it: net/http waits
+// for its writer then, which may be waiting for more of the request.
+func (c *http1Conn) Close() error {
+	c.mu.Lock()
+	x := c.current
+	c.mu.Unlock()
+	if x != nil && x.lost != nil {
+		x.lost()
+	}
+	return c.Conn.Close()
 }
 
 // CloseWrite ends the sending direction, for tunnels.

@@ -100,8 +100,8 @@ func quote(v string) string {
 // elements are pairs "name=value" with semicolons between them, and a
 // value is a token or a quoted-string.
 func wellFormedForwarded(v string) bool {
-	for v = skipSpace(v); v != ""; {
-		name, rest, ok := strings.Cut(v, "=")
+	for v != "" {
+		name, rest, ok := strings.Cut(skipSpace(v), "=")
 		if !ok || !httpguts.ValidHeaderFieldName(name) {
 			return false
 		}
@@ -111,12 +111,10 @@ func wellFormedForwarded(v string) bool {
 		if v = skipSpace(rest); v == "" {
 			return true
 		}
-		if v[0] != ';' && v[0] != ',' {
+		if v[0] != ';' && v[0] != ',' || len(v) == 1 {
 			return false
 		}
-		if v = skipSpace(v[1:]); v == "" {
-			return false
-		}
+		v = v[1:]
 	}
 	return true
 }

@@ -67,8 +67,10 @@ func TestParseHead(t *testing.T) {
 		},
 		"folded, and space before the colon": {
 			raw: "HTTP/1.1 204 OK\r\nX-A \t: b\r\n\t c \r\n  \r\nX-E:\r\n\r\n",
-			want: head{status: 204, framing: noContent, length: -1, persist: true,
-				fields: exchange.Header{{Name: "x-a", Value: "b c"}, {Name: "x-e", Value: ""}}},
+			want: head{
+				status: 204, framing: noContent, length: -1, persist: true,
+				fields: exchange.Header{{Name: "x-a", Value: "b c"}, {Name: "x-e", Value: ""}},
+			},
 		},
 		"no standard status": {
 			raw:  "HTTP/1.1 999 Request denied\r\nContent-Length: 1\r\n\r\n",
@@ -127,7 +129,7 @@ func FuzzHead(f *testing.F) {
 		if err != nil || h.status < 200 || h.status == 204 || h.status == 304 {
 			return
 		}
-		if orig.ContentLength != res.ContentLength || !slices.Equal(orig.TransferEncoding, res.TransferEncoding) {
+		if orig.ContentLength != res.ContentLength || !toHEAD && !slices.Equal(orig.TransferEncoding, res.TransferEncoding) {
 			t.Errorf("%q: net/http reads length %d %v, we say %d %v", raw[:end],
 				orig.ContentLength, orig.TransferEncoding, res.ContentLength, res.TransferEncoding)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -230,7 +231,10 @@ type memory struct {
 	fail  func(n int) error // may refuse a connection
 }
 
-func (m *memory) dial(context.Context, string, string) (net.Conn, error) {
+func (m *memory) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if trace := httptrace.ContextClientTrace(ctx); trace != nil && trace.ConnectStart != nil {
+		trace.ConnectStart(network, addr) // as net.Dialer does
+	}
 	n := int(m.dials.Add(1)) - 1
 	if m.fail != nil {
 		if err := m.fail(n); err != nil {

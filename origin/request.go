@@ -14,9 +14,9 @@ import (
 	"github.com/landfall-cdn/landfall/edge/exchange"
 )
 
-// websocket is the one protocol that a request of any version may switch
+// webSocket is the one protocol that a request of any version may switch
 // to; others pass only as HTTP/1.1's own Upgrade.
-const websocket = "websocket"
+const webSocket = "websocket"
 
 var (
 	errNoTunnel    = errors.New("CONNECT without a protocol to switch to")
@@ -142,7 +142,7 @@ func (o *Origin) fields(r *exchange.Request, hasBody bool) http.Header {
 			out["Te"] = []string{"trailers"}
 		}
 	}
-	if r.Upgrade == websocket && out["Sec-Websocket-Key"] == nil {
+	if r.Upgrade == webSocket && out["Sec-Websocket-Key"] == nil {
 		out["Sec-Websocket-Key"] = []string{newKey()}
 	}
 	o.introduce(r, func(name, value string) { out[name] = []string{value} })

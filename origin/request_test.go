@@ -193,8 +193,10 @@ func TestBodyFraming(t *testing.T) {
 
 func TestRefusedBeforeAnyEndpoint(t *testing.T) {
 	for name, change := range map[string]func(r *exchange.Request){
-		"CONNECT":               func(r *exchange.Request) { r.Method = "CONNECT" },
-		"upgrade with a body":   func(r *exchange.Request) { r.Upgrade, r.Body, r.Length = websocket, io.NopCloser(strings.NewReader("x")), 1 },
+		"CONNECT": func(r *exchange.Request) { r.Method = "CONNECT" },
+		"upgrade with a body": func(r *exchange.Request) {
+			r.Upgrade, r.Body, r.Length = webSocket, io.NopCloser(strings.NewReader("x")), 1
+		},
 		"h2c":                   func(r *exchange.Request) { r.Upgrade = "H2C" },
 		"target in other forms": func(r *exchange.Request) { r.Path = "http://x/" },
 		"a field's name":        func(r *exchange.Request) { r.Header.Add("x y", "z") },

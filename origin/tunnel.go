@@ -50,7 +50,7 @@ func (a *attempt) accept(fields exchange.Header) error {
 		return errors.New("endpoint switches protocols without being asked to")
 	case !strings.EqualFold(got, a.r.Upgrade):
 		return fmt.Errorf("endpoint switches to %.40q instead of %q", got, a.r.Upgrade)
-	case strings.EqualFold(got, websocket) && fields.Get("sec-websocket-accept") != acceptance(a.hr.Header.Get("Sec-Websocket-Key")):
+	case strings.EqualFold(got, webSocket) && fields.Get("sec-websocket-accept") != acceptance(a.hr.Header.Get("Sec-Websocket-Key")):
 		return errors.New("endpoint's Sec-WebSocket-Accept does not answer the key")
 	}
 	return nil

@@ -120,6 +120,7 @@ func TestBIRDWithMD5(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		passive  bool   // the router opens the sessions
+		anywhere bool   // the node listens at the unspecified addresses
 		password string // the node's; the router's is "right"
 		counter  string // of segments dropped at the end that is connected to; none: the sessions come up
 	}{
@@ -127,6 +128,7 @@ func TestBIRDWithMD5(t *testing.T) {
 		{name: "active-wrong", password: "wrong", counter: "TCPMD5Failure"},
 		{name: "active-none", password: "", counter: "TCPMD5NotFound"},
 		{name: "passive-right", passive: true, password: "right"},
+		{name: "anywhere-right", passive: true, anywhere: true, password: "right"},
 		{name: "passive-wrong", passive: true, password: "wrong", counter: "TCPMD5Failure"},
 		{name: "passive-none", passive: true, password: "", counter: "TCPMD5Unexpected"},
 	} {
@@ -138,6 +140,9 @@ func TestBIRDWithMD5(t *testing.T) {
 			if tc.passive {
 				listener = l.node
 				cfg.BGP.Listen = []netip.Addr{netip.MustParseAddr(node4), netip.MustParseAddr(node6)}
+				if tc.anywhere {
+					cfg.BGP.Listen = []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+				}
 			} else {
 				options += " passive on;"
 			}

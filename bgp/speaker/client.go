@@ -66,7 +66,9 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	}
 	c := &Client{cfg: cfg, wake: make(chan struct{}, 1), changed: make(chan struct{})}
 	c.status.Peers = idlePeers(cfg.BGP)
-	return c, c.encode(bgp.Desired{})
+	var err error
+	c.order, err = appendFrame(nil, order{Config: cfg.BGP})
+	return c, err
 }
 
 // Run implements bgp.Speaker. It fails at once when a peer is on no
@@ -108,10 +110,22 @@ func (c *Client) Apply(d bgp.Desired) error {
 	if err := c.cfg.BGP.CheckDesired(d); err != nil {
 		return fmt.Errorf("apply generation %d: %w", d.Generation, err)
 	}
-	if newest := c.Status().WantedGeneration; d.Generation <= newest {
-		return fmt.Errorf("apply generation %d: the newest is %d", d.Generation, newest)
+	frame, err := appendFrame(nil, order{Config: c.cfg.BGP, Desired: d})
+	if err != nil {
+		return fmt.Errorf("apply generation %d: %w", d.Generation, err)
 	}
-	return c.encode(d)
+	c.update(func(s *bgp.Status) {
+		if d.Generation <= s.WantedGeneration {
+			err = fmt.Errorf("apply generation %d: the newest is %d", d.Generation, s.WantedGeneration)
+			return
+		}
+		c.order, s.WantedGeneration = frame, d.Generation
+	})
+	select {
+	case c.wake <- struct{}{}:
+	default: // a token is there
+	}
+	return err
 }
 
 // Applied implements bgp.Speaker.
@@ -162,23 +176,6 @@ func (c *Client) check() error {
 	return nil
 }
 
-// encode makes d the order that is sent with every beat from now on.
-func (c *Client) encode(d bgp.Desired) error {
-	frame, err := appendFrame(nil, order{Config: c.cfg.BGP, Desired: d})
-	if err != nil {
-		return fmt.Errorf("apply generation %d: %w", d.Generation, err)
-	}
-	c.mu.Lock()
-	c.order = frame
-	c.mu.Unlock()
-	c.update(func(s *bgp.Status) { s.WantedGeneration = d.Generation })
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
-	return nil
-}
-
 // stayDown reports why there is no speaker any more. It is no reason to
 // end a node that serves well; a human has to look.
 func (c *Client) stayDown(ctx context.Context, err error) error {
@@ -188,6 +185,7 @@ func (c *Client) stayDown(ctx context.Context, err error) error {
 	return nil
 }
 
+// update changes what is guarded by mu, and wakes who waits for that.
 func (c *Client) update(change func(*bgp.Status)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

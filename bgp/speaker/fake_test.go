@@ -1,6 +1,7 @@
 package speaker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -179,7 +180,7 @@ func newBench(t *testing.T, prepare func(n int, r *fakeRouter) error) *bench {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	ctx, cancel := contextOf(t)
+	ctx, cancel := context.WithCancel(t.Context())
 	go func() { ended <- b.client.Run(ctx) }()
 	b.stop = sync.OnceValue(func() error { cancel(); return <-ended })
 	t.Cleanup(func() {
@@ -219,10 +220,18 @@ func (b *bench) startTimes() []time.Time {
 func (b *bench) announce(t *testing.T, generation uint64) {
 	t.Helper()
 	cfg := config()
-	if err := b.client.Apply(bgp.Desired{Generation: generation, Announce: cfg.Announcement()}); err != nil {
+	b.apply(t, bgp.Desired{Generation: generation, Announce: cfg.Announcement()})
+}
+
+// apply applies d and waits for it.
+func (b *bench) apply(t *testing.T, d bgp.Desired) {
+	t.Helper()
+	if err := b.client.Apply(d); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.client.Applied(t.Context(), generation); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := b.client.Applied(ctx, d.Generation); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -217,7 +217,8 @@ func peerStatus(cfg bgp.PeerConfig, p *api.Peer) bgp.PeerStatus {
 	return out
 }
 
-// Stop implements router.
+// Stop implements router. Nobody waits for a StopBgp that hangs; the
+// process is about to end.
 func (g *gobgp) Stop(message string) {
 	if message != "" {
 		g.farewell(message)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/landfall-cdn/landfall/bgp"
 	"github.com/landfall-cdn/landfall/internal/netns"
+	"github.com/landfall-cdn/landfall/internal/testneed"
 )
 
 // The lab: one router, one node, one cable. The router sends a route of
@@ -37,23 +37,19 @@ const waitLimit = 90 * time.Second
 type lab struct {
 	router, node *netns.Namespace
 	dir          string // for BIRD's files
+	bird, client string // its programs
 }
 
 // newLab makes the namespaces and the cable.
 func newLab(t *testing.T, name string) *lab {
 	t.Helper()
-	for _, program := range []string{"bird", "birdc"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skip("skipped: needs root and Debian's bird2")
-		}
-	}
+	testneed.Linux(t)
+	testneed.Root(t)
+	testneed.Command(t, "ip", "iproute2")
+	l := &lab{bird: testneed.Command(t, "bird", "bird2"), client: testneed.Command(t, "birdc", "bird2")}
 	set, err := netns.NewSet("lf")
-	if errors.Is(err, netns.ErrUnsupported) {
-		t.Skipf("skipped: needs root and Debian's bird2: %v", err)
-	}
 	must(t, err)
 	t.Cleanup(func() { must(t, set.Close()) })
-	l := &lab{}
 	l.router, err = set.Add(name + "-router")
 	must(t, err)
 	l.node, err = set.Add(name + "-node")
@@ -96,7 +92,7 @@ func (l *lab) startBIRD(t *testing.T, options string) {
 	t.Helper()
 	conf := filepath.Join(l.dir, "bird.conf")
 	must(t, os.WriteFile(conf, fmt.Appendf(nil, birdConf, options), 0o600))
-	start(t, l.router.Command(t.Context(), "bird", "-f", "-c", conf, "-s", l.socket(), "-P", filepath.Join(l.dir, "bird.pid")), nil)
+	start(t, l.router.Command(t.Context(), l.bird, "-f", "-c", conf, "-s", l.socket(), "-P", filepath.Join(l.dir, "bird.pid")), nil)
 	wait(t, "BIRD is up", func() bool { return strings.Contains(l.birdc("show", "status"), "up and running") })
 }
 
@@ -105,7 +101,7 @@ func (l *lab) socket() string { return filepath.Join(l.dir, "bird.ctl") }
 // birdc returns the answer of the router to a command, or why there is
 // none.
 func (l *lab) birdc(args ...string) string {
-	out, err := exec.Command("birdc", append([]string{"-s", l.socket()}, args...)...).CombinedOutput()
+	out, err := exec.Command(l.client, append([]string{"-s", l.socket()}, args...)...).CombinedOutput()
 	if err != nil {
 		return fmt.Sprintf("%s (%v)", out, err)
 	}
@@ -202,10 +198,15 @@ func (n *node) signal(t *testing.T, s os.Signal) {
 // inService waits until the router has the VIPs.
 func (l *lab) inService(t *testing.T, n *node) {
 	t.Helper()
-	wait(t, "the router has the VIPs", func() bool { return l.hasRoutes(true) })
+	wait(t, "the router has the VIPs", func() bool {
+		if line := n.last(); line.Returned {
+			t.Fatalf("the announcer returned: %s", line.Error)
+		}
+		return l.hasRoutes(true)
+	})
 	wait(t, "the node knows", func() bool {
 		s := n.last().Status
-		return s.AppliedGeneration == 1 && s.Announced == 2 && len(s.Peers) == 2 &&
+		return s.AppliedGeneration == 1 && len(s.Peers) == 2 &&
 			s.Peers[0].State == bgp.Established && s.Peers[1].State == bgp.Established
 	})
 }

@@ -20,7 +20,11 @@ var errMD5 = errors.New("this process cannot protect its listener with TCP MD5: 
 // checkMD5 makes a listener the way GoBGP does and gives it a key for
 // the peer.
 func checkMD5(local, peer netip.Addr, password string) error {
-	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", netip.AddrPortFrom(local, 0).String())
+	network := "tcp6"
+	if local.Is4() {
+		network = "tcp4"
+	}
+	l, err := new(net.ListenConfig).Listen(context.Background(), network, netip.AddrPortFrom(local, 0).String())
 	if err != nil {
 		return fmt.Errorf("check TCP MD5: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"syscall"
 
 	"go.uber.org/zap"
@@ -67,7 +68,9 @@ func Serve(in io.Reader, out io.Writer, log *zap.Logger) error {
 func serve(in io.Reader, out io.Writer, r router, log *zap.Logger) error {
 	orders := make(chan order)
 	var readErr error // published by the close of orders
-	go func() {
+	var work sync.WaitGroup
+	defer work.Wait()
+	work.Go(func() {
 		defer close(orders)
 		for {
 			var o order
@@ -76,7 +79,7 @@ func serve(in io.Reader, out io.Writer, r router, log *zap.Logger) error {
 			}
 			orders <- o
 		}
-	}()
+	})
 
 	s := &server{out: out, router: r, log: log, lease: newLease(), table: map[netip.Prefix]bgp.Attrs{}}
 	defer s.lease.timer.Stop()

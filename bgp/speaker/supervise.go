@@ -116,10 +116,10 @@ func (ch *child) take(r report) error {
 	if r.Refused {
 		return &refusedError{r.Error}
 	}
-	if r.Error != ch.problem {
-		c.cfg.Log.Warn("speaker reports", zap.String("problem", r.Error))
-		ch.problem = r.Error
+	if r.Error != "" && r.Error != ch.problem {
+		c.cfg.Log.Warn("speaker cannot do its order", zap.String("problem", r.Error))
 	}
+	ch.problem = r.Error
 	well := false
 	c.update(func(s *bgp.Status) {
 		s.AppliedGeneration, s.Announced = r.Applied, r.Announced

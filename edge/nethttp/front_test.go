@@ -159,6 +159,23 @@ func TestRequestAndResponseOverEveryVersion(t *testing.T) {
 	}
 }
 
+// Over HTTP/3 only the end of a stream says that a request has no content.
+func TestGetHasNoBody(t *testing.T) {
+	got := make(chan *exchange.Request, 1)
+	r := start(t, func(_ context.Context, w exchange.Writer, r *exchange.Request) {
+		got <- r
+		_ = w.Head(200, nil, 0)
+	}, nil)
+	for _, proto := range protos {
+		if _, err := r.client(t, proto).Get(r.url("https")); err != nil {
+			t.Fatal(err)
+		}
+		if x := <-got; x.Body != nil || x.Length != 0 {
+			t.Errorf("%v: body %v of length %d", proto, x.Body, x.Length)
+		}
+	}
+}
+
 func TestInterimAndTrailers(t *testing.T) {
 	r := start(t, func(_ context.Context, w exchange.Writer, r *exchange.Request) {
 		r.Interim(103, exchange.Header{{Name: "link", Value: "</a.css>; rel=preload"}})
@@ -217,7 +234,7 @@ func TestTunnel(t *testing.T) {
 		if r.Upgrade != "websocket" {
 			t.Errorf("upgrade %q", r.Upgrade)
 		}
-		c, err := w.Tunnel(exchange.Header{{Name: "upgrade", Value: "websocket"}, {Name: "connection", Value: "Upgrade"}})
+		c, err := w.Tunnel(exchange.Header{{Name: "x-a", Value: "b"}})
 		if err != nil {
 			t.Error(err)
 			return
@@ -235,7 +252,7 @@ func TestTunnel(t *testing.T) {
 	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\r\nearly")
 	in := bufio.NewReader(c)
 	resp, err := http.ReadResponse(in, nil)
-	if err != nil || resp.StatusCode != 101 {
+	if err != nil || resp.StatusCode != 101 || resp.Header.Get("Upgrade") != "websocket" || resp.Header.Get("Connection") != "Upgrade" || resp.Header.Get("X-A") != "b" {
 		t.Fatalf("%v, %v", resp, err)
 	}
 	buf := make([]byte, 5)

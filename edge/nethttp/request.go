@@ -46,11 +46,22 @@ func (f *Front) request(w *writer, hr *http.Request, info *connInfo) *exchange.R
 	if r.Upgrade != "" {
 		r.Method = http.MethodGet
 	}
-	if hr.Body != nil && hr.Body != http.NoBody && hr.ContentLength != 0 && r.Upgrade == "" {
-		r.Body = newBody(w, hr.Body)
-		r.Trailer = f.trailer(hr)
-	}
+	f.content(r, w, hr)
 	return r
+}
+
+// content gives the request its body, if it has one.
+func (f *Front) content(r *exchange.Request, w *writer, hr *http.Request) {
+	if hr.Body == nil || hr.Body == http.NoBody || hr.ContentLength == 0 || r.Upgrade != "" {
+		r.Length = 0
+		return
+	}
+	b := newBody(w, hr.Body)
+	if r.Proto == exchange.HTTP3 && r.Length < 0 && b.empty() {
+		r.Length = 0
+		return
+	}
+	r.Body, r.Trailer = b, f.trailer(hr)
 }
 
 func proto(hr *http.Request) exchange.Proto {
@@ -163,6 +174,7 @@ func (f *Front) trailer(hr *http.Request) func() exchange.Header {
 // may not fall under the limit.
 type body struct {
 	w       *writer
+	peeked  []byte // read already, by empty
 	rc      io.ReadCloser
 	read    int64
 	waited  time.Duration // time spent waiting for the client
@@ -172,9 +184,24 @@ type body struct {
 
 func newBody(w *writer, rc io.ReadCloser) *body { return &body{w: w, rc: rc} }
 
+// empty waits for the first byte or the end. A head of HTTP/3 does not say
+// whether content follows: only the end of the stream does, and it comes
+// with the head of a request that has none.
+func (b *body) empty() bool {
+	first := make([]byte, 1)
+	n, err := b.Read(first)
+	b.peeked = first[:n]
+	return n == 0 && err == io.EOF
+}
+
 // Read implements io.Reader. Only the time in which we wait for the client
 // counts: an origin that takes its body slowly is not the client's fault.
 func (b *body) Read(p []byte) (int, error) {
+	if len(b.peeked) > 0 {
+		n := copy(p, b.peeked)
+		b.peeked = b.peeked[n:]
+		return n, nil
+	}
 	if b.failure != nil {
 		return 0, b.failure
 	}

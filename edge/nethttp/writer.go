@@ -139,6 +139,8 @@ func (w *writer) Tunnel(h exchange.Header) (io.ReadWriteCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take the connection over: %w", err)
 	}
+	h.Set("connection", "Upgrade")
+	h.Set("upgrade", upgrade(w.hr))
 	if err := switchProtocols(c, buf.Writer, h, w.front.conf.Limits.BodyStall); err != nil {
 		_ = c.Close() // the client gets no answer to read
 		return nil, err

@@ -14,7 +14,6 @@ import (
 	_ "github.com/dunglas/httpsfv"
 	_ "github.com/fsnotify/fsnotify"
 	_ "github.com/google/go-cmp/cmp"
-	_ "github.com/invopop/jsonschema"
 	_ "github.com/maypok86/otter/v2"
 	_ "github.com/mholt/acmez/v3/acme"
 	_ "github.com/osrg/gobgp/v3/api"

@@ -1,19 +1,20 @@
 package netns
 
 import (
-	"errors"
 	"net/netip"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/landfall-cdn/landfall/internal/testneed"
 )
 
 func newSet(t *testing.T) *Set {
 	t.Helper()
+	testneed.Linux(t)
+	testneed.Root(t)
+	testneed.Command(t, "ip", "iproute2")
 	s, err := NewSet("lft")
-	if errors.Is(err, ErrUnsupported) {
-		t.Skipf("skipped: %v", err)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ func (r *rig) running() (change func()) {
 		newWatcher(r.m, n).run(ctx, func() { close(ready) })
 	}()
 	<-ready
+	synctest.Wait() // it takes note of the commit before any change
 	r.Cleanup(func() { cancel(); <-done })
 	return func() {
 		n.ch <- fsnotify.Event{Name: filepath.Join(r.dir, "live", "any"), Op: fsnotify.Create}
@@ -191,6 +192,34 @@ func TestFilesThatAppear(t *testing.T) {
 	})
 }
 
+// TestCommitWhileRunning: a site that comes later is followed at once, and
+// one that goes is left alone.
+func TestCommitWhileRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		change := r.running()
+		first := r.fresh("live/a.crt", "live/a.key")
+		src := r.commit(r.spec()).Source("a")
+		synctest.Wait()
+		second := r.fresh("live/a.crt", "live/a.key")
+		change()
+		time.Sleep(settle)
+		synctest.Wait()
+		if got := serial(src); got != second {
+			t.Errorf("serving %s, want %s after %s", got, second, first)
+		}
+		r.commit()
+		synctest.Wait()
+		r.fresh("live/a.crt", "live/a.key")
+		change()
+		time.Sleep(poll)
+		synctest.Wait()
+		if got := serial(src); got != second {
+			t.Error("the files of a site that is gone are still read")
+		}
+	})
+}
+
 // TestLastGoodExpires: for want of a better one, an expired certificate
 // stays and says so.
 func TestLastGoodExpires(t *testing.T) {
@@ -225,59 +254,67 @@ func TestBusyDirectoryDoesNotDelay(t *testing.T) {
 	})
 }
 
-// TestReplacedOnDisk follows real files the ways real tools replace them.
-func TestReplacedOnDisk(t *testing.T) {
-	link := func(t *testing.T, to, name string) {
-		t.Helper()
-		if err := os.Symlink(to, name+".tmp"); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(name+".tmp", name); err != nil {
-			t.Fatal(err)
-		}
+// replacement is a way in which tools replace a certificate and its key.
+type replacement struct {
+	name string
+	// put makes the n-th pair appear under live/ and returns its serial.
+	put func(r *rig, n string) string
+}
+
+// link makes a symbolic link, or points one elsewhere in one step.
+func (r *rig) link(to, name string) {
+	r.Helper()
+	name = filepath.Join(r.dir, name)
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		r.Fatal(err)
 	}
-	for _, tc := range []struct {
-		name string
-		// put makes the n-th pair appear under live/ and returns its serial
-		put func(r *rig, n string) string
-	}{
-		{"written in place", func(r *rig, _ string) string { return r.fresh("live/a.crt", "live/a.key") }},
-		{"renamed into place", func(r *rig, n string) string {
-			s := r.fresh("live/"+n+".crt", "live/"+n+".key")
-			for _, ext := range []string{".crt", ".key"} {
-				if err := os.Rename(filepath.Join(r.dir, "live", n+ext), filepath.Join(r.dir, "live", "a"+ext)); err != nil {
-					r.Fatal(err)
-				}
-			}
-			return s
-		}},
-		{"links renamed, as certbot does", func(r *rig, n string) string {
-			s := r.fresh("archive/"+n+".crt", "archive/"+n+".key")
-			r.write("live/README", nil)
-			link(r.T, "../archive/"+n+".crt", filepath.Join(r.dir, "live/a.crt"))
-			link(r.T, "../archive/"+n+".key", filepath.Join(r.dir, "live/a.key"))
-			return s
-		}},
-		{"directory link renamed, as Kubernetes does", func(r *rig, n string) string {
-			s := r.fresh("live/..v"+n+"/a.crt", "live/..v"+n+"/a.key")
-			link(r.T, "..v"+n, filepath.Join(r.dir, "live/..data"))
-			link(r.T, "..data/a.crt", filepath.Join(r.dir, "live/a.crt"))
-			link(r.T, "..data/a.key", filepath.Join(r.dir, "live/a.key"))
-			return s
-		}},
-		{"target of links rewritten", func(r *rig, _ string) string {
-			s := r.fresh("archive/a.crt", "archive/a.key")
-			if err := os.MkdirAll(filepath.Join(r.dir, "live"), 0o700); err != nil {
+	if err := os.Symlink(to, name+".tmp"); err != nil {
+		r.Fatal(err)
+	}
+	if err := os.Rename(name+".tmp", name); err != nil {
+		r.Fatal(err)
+	}
+}
+
+var replacements = []replacement{
+	{"written in place", func(r *rig, _ string) string { return r.fresh("live/a.crt", "live/a.key") }},
+	{"renamed into place", func(r *rig, n string) string {
+		s := r.fresh("live/"+n+".crt", "live/"+n+".key")
+		for _, ext := range []string{".crt", ".key"} {
+			if err := os.Rename(filepath.Join(r.dir, "live", n+ext), filepath.Join(r.dir, "live", "a"+ext)); err != nil {
 				r.Fatal(err)
 			}
-			for _, f := range []string{"a.crt", "a.key"} {
-				if err := os.Symlink("../archive/"+f, filepath.Join(r.dir, "live", f)); err != nil && !os.IsExist(err) {
-					r.Fatal(err)
-				}
-			}
-			return s
-		}},
-	} {
+		}
+		return s
+	}},
+	{"links renamed, as certbot does", func(r *rig, n string) string {
+		s := r.fresh("archive/"+n+".crt", "archive/"+n+".key")
+		r.link("../archive/"+n+".crt", "live/a.crt")
+		r.link("../archive/"+n+".key", "live/a.key")
+		return s
+	}},
+	{"directory link renamed, as Kubernetes does", func(r *rig, n string) string {
+		s := r.fresh("live/..v"+n+"/a.crt", "live/..v"+n+"/a.key")
+		r.link("..v"+n, "live/..data")
+		if n == "1" {
+			r.link("..data/a.crt", "live/a.crt")
+			r.link("..data/a.key", "live/a.key")
+		}
+		return s
+	}},
+	{"target of links rewritten", func(r *rig, n string) string {
+		s := r.fresh("archive/a.crt", "archive/a.key")
+		if n == "1" {
+			r.link("../archive/a.crt", "live/a.crt")
+			r.link("../archive/a.key", "live/a.key")
+		}
+		return s
+	}},
+}
+
+// TestReplacedOnDisk follows real files the ways real tools replace them.
+func TestReplacedOnDisk(t *testing.T) {
+	for _, tc := range replacements {
 		t.Run(tc.name, func(t *testing.T) {
 			loaded := make(chan string, 16)
 			r := newRig(t, func(c *Config) { c.Log = logTo(loaded) })

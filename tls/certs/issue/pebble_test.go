@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/landfall-cdn/landfall/internal/testneed"
 	"github.com/landfall-cdn/landfall/tls/certs/local"
 )
 
@@ -66,9 +67,7 @@ type ca struct {
 func startCA(t *testing.T, c caConfig) *ca {
 	t.Helper()
 	tools, err := pebbleTools()
-	if err != nil {
-		t.Skipf("needs pebble %s, installed with the go command from a module proxy: %v", pebbleVersion, err)
-	}
+	testneed.That(t, err == nil, fmt.Sprintf("pebble %s, which the go command installs from a module proxy: %v", pebbleVersion, err))
 	dir := t.TempDir()
 	signer, err := local.Open(filepath.Join(dir, "ca"), time.Now())
 	if err != nil {

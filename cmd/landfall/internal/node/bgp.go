@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/landfall-cdn/landfall/bgp"
 	"github.com/landfall-cdn/landfall/bgp/speaker"
@@ -29,6 +32,7 @@ func (n *Node) openBGP() error {
 	if err != nil {
 		return err
 	}
+	conf.VIPs = n.reachable(conf)
 	if err := conf.Validate(); err != nil {
 		return fmt.Errorf("bgp: %w", err)
 	}
@@ -45,11 +49,8 @@ func (n *Node) openBGP() error {
 }
 
 func bgpConfig(c *configs.BGP) (bgp.Config, error) {
-	out := bgp.Config{ASN: c.ASN, RouterID: c.RouterID, VIPs: c.VIPs}
+	out := bgp.Config{ASN: c.ASN, RouterID: c.RouterID, VIPs: c.VIPs, Listen: c.Listen}
 	for i, p := range c.Peers {
-		if p.Passive && len(out.Listen) == 0 {
-			out.Listen = []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
-		}
 		peer := bgp.PeerConfig{Address: p.Address, ASN: p.ASN, HoldTime: p.HoldTime, Multihop: p.Multihop, Passive: p.Passive}
 		if p.Password != nil {
 			password, err := p.Password.Read()
@@ -61,6 +62,19 @@ func bgpConfig(c *configs.BGP) (bgp.Config, error) {
 		out.Peers = append(out.Peers, peer)
 	}
 	return out, nil
+}
+
+// reachable returns the VIPs of the families that some peer speaks. The
+// others cannot be announced, which is no reason to announce none.
+func (n *Node) reachable(conf bgp.Config) (out []netip.Prefix) {
+	for _, vip := range conf.VIPs {
+		if slices.ContainsFunc(conf.Peers, func(p bgp.PeerConfig) bool { return p.Address.Is4() == vip.Addr().Is4() }) {
+			out = append(out, vip)
+			continue
+		}
+		n.log.Warn("a VIP is not announced: no BGP peer is of its address family", zap.Stringer("vip", vip))
+	}
+	return out
 }
 
 func (a *announcer) stopLimit() time.Duration { return a.bgp.StopLimit() + stopSlack }

@@ -1,0 +1,58 @@
+# What a contributor types. Every target works from a fresh checkout with
+# Go and make alone; tools are pinned here and run by `go run`, so go.mod
+# holds only what Landfall itself needs.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+
+GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# How long each fuzz target runs, and what fits a package's slowest tests
+# under the race detector on two cores.
+FUZZTIME ?= 30s
+TIMEOUT  ?= 15m
+
+.PHONY: help build check format generate test bench fuzz deps clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+build: ## build/landfall, static
+	CGO_ENABLED=0 go build -trimpath -o build/landfall ./cmd/landfall
+
+check: ## format, vet, lint, generated files, house rules
+	@echo "== vet"
+	go vet ./...
+	echo "== lint and format"
+	$(GOLANGCI) run ./...
+	echo "== generated files"
+	scripts/generated
+	echo "== house rules"
+	go test -count=1 .
+
+format: ## put every file into the form that check wants
+	$(GOLANGCI) fmt ./...
+
+generate: ## remake generated files
+	go generate ./...
+
+test: deps ## all tests, with the race detector; lists what was skipped
+	@strict=
+	case "$${LANDFALL_REQUIRE:-0}" in 0) ;; *) strict=-all ;; esac
+	go build -o build/testreport ./internal/testreport
+	go test -race -timeout $(TIMEOUT) -json ./... | build/testreport $$strict
+
+bench: ## benchmarks, into build/bench-<date>.txt
+	@mkdir -p build
+	go test -run '^$$' -bench . -benchmem ./... | tee build/bench-$$(date -u +%Y%m%d-%H%M%S).txt
+
+fuzz: ## each fuzz target for FUZZTIME
+	@scripts/fuzz $(FUZZTIME)
+
+deps: ## Debian packages that tests use, when root and apt are here
+	@scripts/deps
+
+clean: ## remove what was built
+	rm -rf build
