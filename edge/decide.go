@@ -96,8 +96,8 @@ func (s *Server) secure(r *exchange.Request) string {
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	if s.conf.HTTPSPort != 443 {
-		host += ":" + strconv.Itoa(int(s.conf.HTTPSPort))
+	if port := s.conf.HTTPSPort(); port != 443 {
+		host += ":" + strconv.Itoa(int(port))
 	}
 	return "https://" + host + r.Target()
 }

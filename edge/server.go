@@ -25,8 +25,8 @@ const Name = "landfall"
 type Config struct {
 	Limits   limits.Limits
 	Counters *limits.Counters
-	// HTTPSPort is where plain requests are redirected to.
-	HTTPSPort uint16
+	// HTTPSPort gives the port that plain requests are redirected to.
+	HTTPSPort func() uint16
 	// Challenge answers an ACME HTTP-01 challenge (RFC 8555, 8.3): the key
 	// authorization for a path of a host, if an order is in flight. May be
 	// nil.

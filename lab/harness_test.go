@@ -278,3 +278,13 @@ func peakMemory(t *testing.T, p *process) int64 {
 	t.Fatal("no VmHWM")
 	return 0
 }
+
+// accessLog is what the node has written of requests so far.
+func (n *node) accessLog(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(n.dir, "access.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

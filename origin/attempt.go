@@ -110,15 +110,16 @@ func (a *attempt) rewind() (io.ReadCloser, error) {
 	return a.body, nil
 }
 
-// roundTrip sends the request and returns the final response's head.
-func (a *attempt) roundTrip() (*http.Response, *exchange.Error) {
+// run sends the request and returns the response, its body still to be
+// read.
+func (a *attempt) run() (*exchange.Response, *exchange.Error) {
 	hres, err := a.ep.transport(a.r.Upgrade != "").RoundTrip(a.hr)
 	a.mu.Lock()
 	a.over = true
 	a.mu.Unlock()
 	a.watch.pass(forBody)
 	if err == nil {
-		return hres, nil
+		return a.response(hres)
 	}
 	a.note()
 	xe := a.failure(asking, err)
@@ -222,7 +223,7 @@ func (a *attempt) elsewhere(xe *exchange.Error) bool {
 	default:
 	}
 	switch {
-	case !a.body.untouched():
+	case a.parent.Err() != nil, !a.body.untouched():
 		return false
 	case a.reached:
 		return a.repeat()

@@ -71,21 +71,31 @@ func script(t *testing.T, serve func(n int, c *peer)) *scripted {
 		t.Fatal(err)
 	}
 	s := &scripted{url: "http://" + l.Addr().String(), serve: serve}
-	var wg sync.WaitGroup
-	wg.Go(func() {
+	var (
+		wg    sync.WaitGroup
+		conns []net.Conn // owned by the goroutine that accepts, until it has ended
+	)
+	accepting := make(chan struct{})
+	go func() {
+		defer close(accepting)
 		for n := 0; ; n++ {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
+			conns = append(conns, c)
 			wg.Go(func() {
 				defer c.Close()
 				serve(n, s.peer(c))
 			})
 		}
-	})
+	}()
 	t.Cleanup(func() {
 		l.Close()
+		<-accepting
+		for _, c := range conns {
+			c.Close()
+		}
 		wg.Wait()
 	})
 	return s

@@ -128,9 +128,9 @@ func (o *Origin) fetch(ctx context.Context, r *exchange.Request) (*exchange.Resp
 	for {
 		i := o.pick(tried, time.Now())
 		a := f.attempt(ctx, o.endpoints[i])
-		hres, xe := a.roundTrip()
+		res, xe := a.run()
 		if xe == nil {
-			return a.response(hres)
+			return res, nil
 		}
 		a.ep.met.count(xe.Cause)
 		tried = append(tried, i)

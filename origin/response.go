@@ -11,7 +11,7 @@ import (
 	"github.com/landfall-cdn/landfall/edge/exchange"
 )
 
-// response gives the answer back, its body still to be read.
+// response gives the answer back.
 func (a *attempt) response(hres *http.Response) (*exchange.Response, *exchange.Error) {
 	if t := a.sent.Load(); t != 0 {
 		a.ep.met.firstByte.Observe(time.Since(time.Unix(0, t)).Seconds())

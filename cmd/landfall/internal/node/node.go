@@ -141,19 +141,20 @@ func (n *Node) openPath() (err error) {
 		return err
 	}
 	n.edge, err = edge.New(edge.Config{
-		Limits: n.conf.Limits, Counters: n.counters, HTTPSPort: n.httpsPort(),
+		Limits: n.conf.Limits, Counters: n.counters, HTTPSPort: n.httpsPort,
 		Challenge: n.issuer.HandleHTTPChallenge,
 		Access:    n.access.Logger(), Log: n.log.Named("edge"),
 	}, n.store, n.metrics)
 	return err
 }
 
-// httpsPort is where plain requests are sent on to.
+// httpsPort is where plain requests are sent on to. It is asked once the
+// sockets are open.
 func (n *Node) httpsPort() uint16 {
-	if len(n.conf.Listen.HTTPS) == 0 {
-		return 443
+	if https := n.front.HTTPSAddrs(); len(https) > 0 {
+		return https[0].Port()
 	}
-	return n.conf.Listen.HTTPS[0].Port()
+	return 443
 }
 
 func (n *Node) openSites() (err error) {
