@@ -167,7 +167,8 @@ func (b *body) grow() bool {
 }
 
 // slide drops the pieces that every reader has passed and adds one, unless
-// the slowest reader is too far behind.
+// the slowest reader is too far behind. When the memory is used up, a
+// window goes on with one small piece at a time.
 func (b *body) slide() bool {
 	slowest := b.landed
 	if b.pending > 0 {
@@ -185,9 +186,16 @@ func (b *body) slide() bool {
 	data := b.spare
 	b.spare = nil
 	if data == nil {
-		data = make([]byte, 0, maxPiece)
-		b.held += maxPiece
-		b.budget.add(maxPiece)
+		size := int64(maxPiece)
+		if !b.budget.take(size) {
+			if len(b.pieces) > 0 {
+				return false
+			}
+			size = minPiece
+			b.budget.add(size)
+		}
+		data = make([]byte, 0, size)
+		b.held += size
 	}
 	b.pieces = append(b.pieces, piece{b.landed, data})
 	return true

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -138,7 +139,7 @@ func check(r io.Reader, n int64) error {
 }
 
 func TestLargerThanTheStore(t *testing.T) {
-	const memory, large = 16 << 20, 1 << 30
+	const memory, large = 16 << 20, largeBody
 	for _, c := range []struct {
 		name   string
 		length int64
@@ -148,6 +149,7 @@ func TestLargerThanTheStore(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubbleOf(t, memory, limits.Default(), func(t rig) {
+				var mu sync.Mutex
 				most := int64(0)
 				start := make(chan struct{})
 				o := fillFunc(func(context.Context, *exchange.Request) (*exchange.Response, error) {
@@ -166,6 +168,8 @@ func TestLargerThanTheStore(t *testing.T) {
 						}
 						defer res.Response.Body.Close()
 						done <- check(io.TeeReader(res.Response.Body, writer(func() {
+							mu.Lock()
+							defer mu.Unlock()
 							most = max(most, t.store.content.used.Load())
 						})), large)
 					}()
@@ -291,6 +295,78 @@ func TestNoRoomForFills(t *testing.T) {
 		t.store.content.add(-1 << 20)
 		t.serve(get("/"), plain, always(200, "x", "cache-control: max-age=60")).want(t, exchange.Miss, 200, "x")
 		t.serve(get("/"), plain, always(200, "y")).want(t, exchange.Hit, 200, "x")
+	})
+}
+
+// A window needs one small piece to go on, however full the memory is.
+func TestWindowWithoutMemory(t *testing.T) {
+	const memory, size = 1 << 20, 3 << 20
+	bubbleOf(t, memory, limits.Default(), func(t rig) {
+		full := func() { t.store.content.add(memory) }
+		o := fillFunc(func(context.Context, *exchange.Request) (*exchange.Response, error) {
+			r := reply(200, "", "cache-control: max-age=60")
+			r.Body, r.Length = io.NopCloser(io.MultiReader(
+				io.LimitReader(&pattern{}, minPiece),
+				&onRead{full, io.LimitReader(&pattern{minPiece}, size-minPiece)},
+			)), -1
+			return r, nil
+		})
+		res, err := t.store.Serve(t.Context(), get("/"), plain, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		most := int64(0)
+		if err := check(io.TeeReader(res.Response.Body, writer(func() {
+			most = max(most, t.store.content.used.Load())
+		})), size); err != nil {
+			t.Error(err)
+		}
+		res.Response.Body.Close()
+		if over := most - memory; over <= 0 || over > 4*minPiece {
+			t.Errorf("%d bytes over the memory", over)
+		}
+		synctest.Wait()
+		if n := t.store.content.used.Load(); n != memory {
+			t.Errorf("%d bytes are left behind", n-memory)
+		}
+	})
+}
+
+// onRead does something before its first byte is read.
+type onRead struct {
+	do func()
+	io.Reader
+}
+
+func (o *onRead) Read(p []byte) (int, error) {
+	if o.do != nil {
+		o.do()
+		o.do = nil
+	}
+	return o.Reader.Read(p)
+}
+
+// Of two fills that overlap, the answer that came later stays.
+func TestLaterAnswerStays(t *testing.T) {
+	bubble(t, func(t rig) {
+		t.serve(get("/"), plain, always(200, "x", "cache-control: no-store")) // fills are alone from now on
+		var body *script
+		slow := fillFunc(func(ctx context.Context, _ *exchange.Request) (*exchange.Response, error) {
+			body = newScript(ctx)
+			r := reply(200, "", "cache-control: max-age=60")
+			r.Body, r.Length = body, 3
+			return r, nil
+		})
+		a := t.start(get("/"), plain, slow)
+		synctest.Wait()
+		time.Sleep(time.Second)
+		t.store.mark(markName(Key(get("/"), plain), ""), time.Now().Add(time.Minute))
+		t.serve(get("/"), plain, always(200, "new", "cache-control: max-age=60")).want(t, exchange.Miss, 200, "new")
+		body.pieces <- "old"
+		close(body.pieces)
+		(<-a).want(t, exchange.Miss, 200, "old")
+		synctest.Wait()
+		t.serve(get("/"), plain, always(200, "y")).want(t, exchange.Hit, 200, "new")
 	})
 }
 

@@ -57,8 +57,8 @@ type Policy struct {
 
 // Result is the answer to one request.
 type Result struct {
-	// Response is the caller's, who closes Body and every Slice. Its
-	// Header may be changed.
+	// Response is the caller's, who closes Body and every Slice; the first
+	// Slice is asked for before Body is closed. Its Header may be changed.
 	//
 	// When Slice is set, the response is the whole representation and
 	// conditionals and Range are still to be evaluated. When it is not set,

@@ -95,6 +95,15 @@ func (r *resource) names() []string {
 	return r.variants[0].selection.names
 }
 
+// newerThan reports whether r has a variant, other than old, that stands
+// for the same requests as v and came later. Fills of one key may overlap,
+// and the one that ends last is not always the one that was answered last.
+func (r *resource) newerThan(v, old *variant) bool {
+	return r != nil && slices.ContainsFunc(r.variants, func(o *variant) bool {
+		return o != old && o.selection.same(&v.selection) && o.received.After(v.received)
+	})
+}
+
 // with returns the variants with v in front, in the place of old and of
 // any that the same requests select; those over maxCount or maxWeight are
 // left out from the end. A nil resource has none.

@@ -207,7 +207,7 @@ func (s *Store) lead(a *ask, f *flight) (*Result, *exchange.Error) {
 // fill was not for it after all, and has then prepared the next attempt.
 func (s *Store) follow(a *ask, f *flight) (*Result, *exchange.Error) {
 	d := &f.verdict
-	if v := d.kept; v != nil && d.shared && v.selection.fits(a.req.Header) {
+	if v := d.kept; v != nil && v.selection.fits(a.req.Header) {
 		s.met.collapsed.Inc()
 		return s.open(a, f, exchange.Coalesced, Status{
 			Fwd: a.fwd, FwdStatus: d.status, Collapsed: true, Key: a.key,
@@ -235,8 +235,12 @@ func (s *Store) follow(a *ask, f *flight) (*Result, *exchange.Error) {
 // staleWhile serves a stale response and has the origin asked in the
 // background, unless that is on its way already.
 func (s *Store) staleWhile(a *ask) *Result {
-	if f, _, r := s.board(a, true); r == follows {
+	f, v, r := s.board(a, true)
+	switch r {
+	case follows:
 		s.depart(f)
+	case found:
+		return s.stored(a.ctx, a.key, v, a.now)
 	}
 	res := s.stored(a.ctx, a.key, a.old, a.now)
 	res.Outcome, res.Status.Detail = exchange.Stale, "stale-while-revalidate"

@@ -169,6 +169,9 @@ func (s *Store) lookup(key string) *resource {
 // put stores v in the place of old, which may be nil. The caller holds mu.
 func (s *Store) put(key string, v, old *variant) {
 	s.objects.Compute(key, func(r *resource, _ bool) (*resource, otter.ComputeOp) {
+		if r.newerThan(v, old) {
+			return r, otter.CancelOp
+		}
 		list, left := r.with(v, old, s.limits.VariantsPerKey, s.maxWeight)
 		for range left {
 			s.counters.Hit(limits.VariantsPerKey)

@@ -116,7 +116,8 @@ type Tuning struct {
 	// KeepAlive is how long an unused connection is kept; 0 means 60 s.
 	KeepAlive time.Duration
 	// ReceiveWindow bounds what one connection, and one HTTP/2 stream, may
-	// hold in memory when its reader is slow, in bytes; 0 means 1 MiB.
+	// hold in memory when its reader is slow, in bytes; 0 means 1 MiB. The
+	// system may lower it (Linux: to net.core.rmem_max).
 	ReceiveWindow int
 	// Resolver resolves the endpoints' names; nil means the system's.
 	Resolver *net.Resolver
