@@ -207,7 +207,7 @@ func (s *Store) lead(a *ask, f *flight) (*Result, *exchange.Error) {
 // fill was not for it after all, and has then prepared the next attempt.
 func (s *Store) follow(a *ask, f *flight) (*Result, *exchange.Error) {
 	d := &f.verdict
-	if v := d.kept; v != nil && v.selection.fits(a.req.Header) {
+	if v := d.kept; v != nil && d.shared && v.selection.fits(a.req.Header) {
 		s.met.collapsed.Inc()
 		return s.open(a, f, exchange.Coalesced, Status{
 			Fwd: a.fwd, FwdStatus: d.status, Collapsed: true, Key: a.key,

@@ -3,6 +3,7 @@ package origin
 import (
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -149,16 +150,15 @@ func TestKeptConnectionThatDies(t *testing.T) {
 func TestManyDeadConnections(t *testing.T) {
 	const kept = 5
 	var second atomic.Int32
-	all := make(chan struct{})
+	var arrived sync.WaitGroup
+	arrived.Add(kept)
 	s := script(t, func(n int, c *peer) {
 		if _, err := c.head(); err != nil {
 			return
 		}
 		if n < kept {
-			if n == kept-1 {
-				close(all)
-			}
-			<-all
+			arrived.Done()
+			arrived.Wait()
 		}
 		c.say(ok)
 		if _, err := c.head(); err == nil {

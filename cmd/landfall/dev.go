@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -105,25 +106,40 @@ func (d *devCmd) site(origin *url.URL) []byte {
 }
 
 func (d *devCmd) hostnames() []string {
-	names := []string{"localhost", "127.0.0.1"}
-	if addr := d.Listen.Addr(); addr.IsValid() && !addr.IsUnspecified() && addr.String() != "127.0.0.1" {
+	names := []string{"localhost", "127.0.0.1", `"::1"`}
+	if addr := d.Listen.Addr(); !addr.IsUnspecified() && !addr.IsLoopback() {
 		names = append(names, fmt.Sprintf("%q", addr))
 	}
 	return names
+}
+
+// both adds the other loopback address: browsers take localhost for ::1
+// first, and fall back to 127.0.0.1 over TCP but not over QUIC.
+func both(addr netip.AddrPort) []string {
+	list := []string{strconv.Quote(addr.String())}
+	if addr.Addr() != netip.AddrFrom4([4]byte{127, 0, 0, 1}) || addr.Port() == 0 {
+		return list
+	}
+	probe, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		return list // a machine without IPv6
+	}
+	_ = probe.Close() // it held nothing
+	return append(list, strconv.Quote(netip.AddrPortFrom(netip.IPv6Loopback(), addr.Port()).String()))
 }
 
 // node is the node file that one would write for this.
 func (d *devCmd) node() (*configs.Node, error) {
 	text := fmt.Sprintf(`
 node:    { id: 1, name: dev, pop: dev }
-listen:  { https: [%q], http: [%q] }
+listen:  { https: [%s], http: [%s] }
 admin:   { listen: %q }
 sites:   { dir: %q }
 state:   %q
 origins: { allow: ["0.0.0.0/0", "::/0"] }
 log:     { access: %q }
 drain:   { timeout: 5s }
-`, d.Listen, d.HTTP, d.Admin, d.sitesDir(), filepath.Join(d.Dir, "state"), filepath.Join(d.Dir, "access.log"))
+`, strings.Join(both(d.Listen), ", "), strings.Join(both(d.HTTP), ", "), d.Admin, d.sitesDir(), filepath.Join(d.Dir, "state"), filepath.Join(d.Dir, "access.log"))
 	conf, diags := configs.ParseNode(filepath.Join(d.Dir, "node.yaml"), []byte(text))
 	if diags.HasErrors() {
 		return nil, errors.New(diags.String())

@@ -65,6 +65,9 @@ func Wire(host string) (string, error) {
 // writes it: as Wire, with international names mapped to A-labels. A
 // leading "*." label, for a wildcard, is kept.
 func Config(host string) (string, error) {
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() && addr.Zone() == "" {
+		return addr.String(), nil // no brackets are needed where no port can follow
+	}
 	rest, wild := strings.CutPrefix(host, "*.")
 	ascii, err := idna.Lookup.ToASCII(rest)
 	if err != nil {

@@ -162,6 +162,7 @@ func (s *sites) reload(ctx context.Context) {
 	round := s.settle(read)
 	problems, err := s.commit(ctx, round.accepted)
 	if err != nil {
+		s.log.Error("the sites could not be put in force", zap.Error(err))
 		round.refuse("", []string{err.Error()})
 	}
 	for _, p := range problems {
