@@ -239,6 +239,9 @@ func (s *Store) outgrow(f *flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unregister(f)
+	if f.background {
+		s.countOff(f) // nobody wants to read it, and it was to be stored
+	}
 }
 
 // crash ends a flight after a panic.

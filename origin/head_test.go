@@ -14,12 +14,14 @@ import (
 	"github.com/landfall-cdn/landfall/edge/exchange"
 )
 
-func TestParseHead(t *testing.T) {
-	for name, c := range map[string]struct {
-		raw  string
-		head bool // answers HEAD
-		want head
-	}{
+type headCase struct {
+	raw  string
+	head bool // answers HEAD
+	want head
+}
+
+func TestParseFraming(t *testing.T) {
+	parseHeads(t, map[string]headCase{
 		"length": {
 			raw:  "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
 			want: head{status: 200, framing: byLength, length: 5, persist: true, fields: exchange.Header{{Name: "content-length", Value: "5"}}},
@@ -53,6 +55,11 @@ func TestParseHead(t *testing.T) {
 			raw:  "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
 			want: head{status: 103, framing: noContent, length: -1, persist: true, fields: exchange.Header{{Name: "link", Value: "</a>"}}},
 		},
+	})
+}
+
+func TestParseFields(t *testing.T) {
+	parseHeads(t, map[string]headCase{
 		"close": {
 			raw:  "HTTP/1.1 204 No Content\r\nConnection: x, CLOSE\r\n\r\n",
 			want: head{status: 204, framing: noContent, length: -1, fields: exchange.Header{{Name: "connection", Value: "x, CLOSE"}}},
@@ -76,7 +83,12 @@ func TestParseHead(t *testing.T) {
 			raw:  "HTTP/1.1 999 Request denied\r\nContent-Length: 1\r\n\r\n",
 			want: head{status: 999, framing: byLength, length: 1, persist: true, fields: exchange.Header{{Name: "content-length", Value: "1"}}},
 		},
-	} {
+	})
+}
+
+func parseHeads(t *testing.T, cases map[string]headCase) {
+	t.Helper()
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			if n := headEnd([]byte(c.raw+"more"), 0); n != len(c.raw) {
 				t.Errorf("head ends at %d, want %d", n, len(c.raw))

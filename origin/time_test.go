@@ -14,18 +14,26 @@ import (
 	"github.com/landfall-cdn/landfall/internal/limits"
 )
 
-// Timeouts, in virtual time: elapsed is exact.
-func TestTimeouts(t *testing.T) {
-	timeouts := Timeouts{Connect: 3 * time.Second, FirstByte: 10 * time.Second, Idle: 5 * time.Second}
-	for name, c := range map[string]struct {
-		serve   func(n int, p *peer)
-		request func() *exchange.Request
-		want    exchange.Cause
-		after   time.Duration
-	}{
+const (
+	connectTime   = 3 * time.Second
+	firstByteTime = 10 * time.Second
+	idleTime      = 5 * time.Second
+)
+
+// timeoutCase is an endpoint that is too slow. Time is virtual, so that
+// after is exact.
+type timeoutCase struct {
+	serve   func(n int, p *peer)
+	request func() *exchange.Request // nil: a plain GET
+	want    exchange.Cause
+	after   time.Duration
+}
+
+func TestSlowHeads(t *testing.T) {
+	timeOut(t, map[string]timeoutCase{
 		"no head": {
 			serve: func(_ int, p *peer) { _, _ = p.head(); p.ended() },
-			want:  exchange.HTTPResponseTimeout, after: timeouts.FirstByte,
+			want:  exchange.HTTPResponseTimeout, after: firstByteTime,
 		},
 		"a head that trickles": {
 			serve: func(_ int, p *peer) {
@@ -51,7 +59,7 @@ func TestTimeouts(t *testing.T) {
 					time.Sleep(time.Second)
 				}
 			},
-			want: exchange.HTTPResponseTimeout, after: timeouts.FirstByte,
+			want: exchange.HTTPResponseTimeout, after: firstByteTime,
 		},
 		"interim responses do not prolong": {
 			serve: func(_ int, p *peer) {
@@ -63,8 +71,13 @@ func TestTimeouts(t *testing.T) {
 					time.Sleep(2 * time.Second)
 				}
 			},
-			want: exchange.HTTPResponseTimeout, after: timeouts.FirstByte,
+			want: exchange.HTTPResponseTimeout, after: firstByteTime,
 		},
+	})
+}
+
+func TestSlowBodies(t *testing.T) {
+	timeOut(t, map[string]timeoutCase{
 		"a body that stops": {
 			serve: func(_ int, p *peer) {
 				_, _ = p.head()
@@ -75,7 +88,7 @@ func TestTimeouts(t *testing.T) {
 				}
 				p.ended()
 			},
-			want: exchange.ConnectionReadTimeout, after: 4*4*time.Second + timeouts.Idle,
+			want: exchange.ConnectionReadTimeout, after: 4*4*time.Second + idleTime,
 		},
 		"an endpoint that takes no body": {
 			serve: func(_ int, p *peer) {
@@ -87,13 +100,18 @@ func TestTimeouts(t *testing.T) {
 				r.Body, r.Length = io.NopCloser(endless{}), -1
 				return r
 			},
-			want: exchange.HTTPResponseTimeout, after: timeouts.Idle,
+			want: exchange.HTTPResponseTimeout, after: idleTime,
 		},
-	} {
+	})
+}
+
+func timeOut(t *testing.T, cases map[string]timeoutCase) {
+	t.Helper()
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				conf := config(t, "http://127.0.0.1")
-				conf.Endpoints[0].Timeouts = timeouts
+				conf.Endpoints[0].Timeouts = Timeouts{Connect: connectTime, FirstByte: firstByteTime, Idle: idleTime}
 				o := inMemory(t, conf, &memory{serve: c.serve})
 				r := get("/")
 				if c.request != nil {

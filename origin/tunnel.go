@@ -35,12 +35,17 @@ func (a *attempt) switched(hres *http.Response, fields exchange.Header) (*exchan
 	}
 	t := &tunnel{ReadWriteCloser: rwc, a: a}
 	t.stop = context.AfterFunc(a.ctx, func() { _ = t.Close() })
-	return &exchange.Response{
+	res := &exchange.Response{
 		Status: hres.StatusCode,
 		Header: endToEnd(fields),
 		Body:   http.NoBody,
 		Tunnel: t,
-	}, nil
+	}
+	if !a.r.Header.Has("sec-websocket-key") {
+		// It answers our key, which the client has never seen.
+		res.Header.Del("sec-websocket-accept")
+	}
+	return res, nil
 }
 
 // accept checks a 101 against the request.

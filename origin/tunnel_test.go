@@ -144,6 +144,9 @@ func TestWebSocketByExtendedConnect(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer res.Tunnel.Close()
+			if res.Header.Has("sec-websocket-accept") {
+				t.Error("the answer to our own key was passed")
+			}
 			buf := make([]byte, 5)
 			if _, err := io.ReadFull(res.Tunnel, buf); err != nil || string(buf) != "first" {
 				t.Fatalf("first bytes %q, %v", buf, err)
