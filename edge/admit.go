@@ -66,6 +66,11 @@ func (s *Server) admit(r *exchange.Request) reason {
 	if reason := s.admitFields(r); reason != admitted {
 		return reason
 	}
+	// What Connection names is meant for us alone: neither a key, nor Vary,
+	// nor a rule may see it, as no origin will.
+	for _, name := range r.Header.Nominated() {
+		r.Header.Del(name)
+	}
 	if looped(r.Header) {
 		s.met.loops.Inc()
 		return loop

@@ -311,7 +311,7 @@ func (a *attempt) interim(status int, h textproto.MIMEHeader) error {
 	if a.over || a.r.Interim == nil || status == http.StatusContinue || status == http.StatusSwitchingProtocols {
 		return nil
 	}
-	a.r.Interim(status, endToEnd(a.received(http.Header(h))))
+	a.r.Interim(status, a.received(http.Header(h)).EndToEnd())
 	return nil
 }
 

@@ -33,7 +33,7 @@ func (o *Origin) introduce(r *exchange.Request, set func(name, value string)) {
 	}
 	set("X-Forwarded-For", appendTo(r.Header.Joined("x-forwarded-for"), client))
 	set("X-Forwarded-Proto", r.Scheme)
-	set("X-Forwarded-Host", authority(r))
+	set("X-Forwarded-Host", r.Authority())
 	set("X-Real-Ip", client)
 	set("Via", appendTo(r.Header.Joined("via"), r.Proto.Via()+" "+o.via))
 	set("Cdn-Loop", appendTo(r.Header.Joined("cdn-loop"), o.cdnLoop))
@@ -62,7 +62,7 @@ func (o *Origin) forwarded(r *exchange.Request, client string) string {
 	if strings.Contains(client, ":") {
 		client = "[" + client + "]"
 	}
-	element := "for=" + quote(client) + ";host=" + quote(authority(r)) +
+	element := "for=" + quote(client) + ";host=" + quote(r.Authority()) +
 		";proto=" + r.Scheme + ";by=" + quote("_"+o.via)
 	came := r.Header.Joined("forwarded")
 	if !wellFormedForwarded(came) {

@@ -45,7 +45,7 @@ func check(r *exchange.Request) error {
 func (o *Origin) outgoing(ctx context.Context, ep *endpoint, r *exchange.Request, body *upload) *http.Request {
 	host := ep.conf.Host
 	if host == "" {
-		host = authority(r)
+		host = r.Authority()
 	}
 	hr := &http.Request{
 		Proto:      "HTTP/1.1",
@@ -79,18 +79,6 @@ func (o *Origin) outgoing(ctx context.Context, ep *endpoint, r *exchange.Request
 	return hr.WithContext(ctx)
 }
 
-// authority returns host and port as they stand in Host.
-func authority(r *exchange.Request) string {
-	host := r.Host
-	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
-		host = "[" + host + "]"
-	}
-	if r.Port == "" {
-		return host
-	}
-	return host + ":" + r.Port
-}
-
 // targetURL makes net/url give back path and query exactly as they came.
 // URL.Opaque does, but for a path that begins with "//", which it would
 // take for an authority. Such a path goes by RawPath if that accepts it,
@@ -118,11 +106,11 @@ func targetURL(base *url.URL, host string, r *exchange.Request) *url.URL {
 
 // fields returns what goes on of a request's fields, and ours.
 func (o *Origin) fields(r *exchange.Request, hasBody bool) http.Header {
-	drop := named(r.Header)
+	drop := r.Header.Nominated()
 	out := make(http.Header, len(r.Header)+8)
 	for _, f := range r.Header {
 		switch {
-		case hopByHop[f.Name], ours(f.Name), slices.Contains(drop, f.Name):
+		case exchange.HopByHop(f.Name), ours(f.Name), slices.Contains(drop, f.Name):
 		case f.Name == "expect" && (!hasBody || !strings.EqualFold(f.Value, "100-continue")):
 		case f.Name == "cookie" && out["Cookie"] != nil:
 			// HTTP/2 and HTTP/3 may split it, HTTP/1.1 may not

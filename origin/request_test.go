@@ -227,11 +227,11 @@ func FuzzTarget(f *testing.F) {
 		}
 		for i := range len(path + query) {
 			if c := (path + query)[i]; c <= ' ' || c >= 0x7f || c == '#' {
-				t.Skip("admission refuses it")
+				return // admission refuses it
 			}
 		}
 		if strings.Contains(path, "?") {
-			t.Skip("a path ends before its query")
+			return // a path ends before its query
 		}
 		u := targetURL(mustURL(t, "http://origin.example"), "shop.example.com", &exchange.Request{Path: path, Query: query})
 		got := strings.TrimPrefix(u.RequestURI(), "http://shop.example.com")
@@ -258,24 +258,6 @@ func FuzzForwarded(f *testing.F) {
 		}
 		if strings.Count(strings.ReplaceAll(strings.ReplaceAll(v, `\\`, ""), `\"`, ""), `"`)%2 != 0 {
 			t.Errorf("%q leaves a quote open", v)
-		}
-	})
-}
-
-func FuzzConnection(f *testing.F) {
-	f.Add("close, X-Internal", "x-internal")
-	f.Add(" , ,Via", "via")
-	f.Fuzz(func(t *testing.T, options, name string) {
-		name = strings.ToLower(name)
-		h := exchange.Header{{Name: "connection", Value: options}, {Name: name, Value: "v"}, {Name: "via", Value: "1.1 x"}}
-		out := endToEnd(h)
-		if !out.Has("via") || out.Has("connection") {
-			t.Errorf("Connection: %q left %v", options, out)
-		}
-		for option := range h.Members("connection") {
-			if strings.EqualFold(option, name) && !protected(name) && out.Has(name) {
-				t.Errorf("Connection: %q left %q", options, name)
-			}
 		}
 	})
 }

@@ -22,7 +22,7 @@ func (a *attempt) response(hres *http.Response) (*exchange.Response, *exchange.E
 	}
 	res := &exchange.Response{
 		Status: hres.StatusCode,
-		Header: endToEnd(fields),
+		Header: fields.EndToEnd(),
 		Body:   &body{a: a, src: hres.Body},
 		Length: a.length(hres),
 	}

@@ -37,7 +37,7 @@ func (a *attempt) switched(hres *http.Response, fields exchange.Header) (*exchan
 	t.stop = context.AfterFunc(a.ctx, func() { _ = t.Close() })
 	res := &exchange.Response{
 		Status: hres.StatusCode,
-		Header: endToEnd(fields),
+		Header: fields.EndToEnd(),
 		Body:   http.NoBody,
 		Tunnel: t,
 	}

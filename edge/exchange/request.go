@@ -3,6 +3,7 @@ package exchange
 import (
 	"io"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -97,10 +98,14 @@ func (r *Request) Target() string { return r.Path + r.Query }
 
 // Authority returns host and port as an origin should see them in Host.
 func (r *Request) Authority() string {
-	if r.Port == "" {
-		return r.Host
+	host := r.Host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
 	}
-	return r.Host + ":" + r.Port
+	if r.Port == "" {
+		return host
+	}
+	return host + ":" + r.Port
 }
 
 // Clone returns a copy whose Header may be changed. The body, which can
