@@ -210,6 +210,7 @@ func peerStatus(cfg bgp.PeerConfig, p *api.Peer) bgp.PeerStatus {
 	case api.PeerState_ESTABLISHED:
 		out.State = bgp.Established
 		out.Since = p.GetTimers().GetState().GetUptime().AsTime()
+	default: // idle, which is the zero value
 	}
 	for _, a := range p.GetAfiSafis() {
 		out.Received += a.GetState().GetReceived()

@@ -39,7 +39,7 @@ func checkMD5(local, peer netip.Addr, password string) error {
 		setErr = unix.SetsockoptTCPMD5Sig(int(fd), unix.IPPROTO_TCP, unix.TCP_MD5SIG, key)
 	})
 	if err = errors.Join(err, setErr); err != nil {
-		return fmt.Errorf("%w (%v)", errMD5, err)
+		return fmt.Errorf("%w (%w)", errMD5, err)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
@@ -65,7 +66,8 @@ func (p *perClient) release(client netip.Addr) {
 // each so that a deadline that passes is counted under its limit's name.
 type listener struct {
 	net.Listener
-	front *Front
+	front  *Front
+	secure bool
 }
 
 // Accept implements net.Listener.
@@ -80,7 +82,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			_ = c.Close() // refused: nothing was read or written
 			continue
 		}
-		return &conn{Conn: c, front: l.front, client: client}, nil
+		return &conn{Conn: c, front: l.front, client: client, shaking: l.secure}, nil
 	}
 }
 
@@ -100,6 +102,20 @@ type conn struct {
 	client netip.Addr
 	phase  atomic.Uint32
 	closed sync.Once
+	// shaking is true until the deadline of the handshake was set, by the
+	// goroutine that serves the connection.
+	shaking bool
+}
+
+// SetReadDeadline implements net.Conn. The first deadline that net/http
+// sets on a TLS connection is that of the handshake, for which it has no
+// setting of its own.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	if c.shaking {
+		c.shaking = false
+		t = time.Now().Add(c.front.conf.Limits.HandshakeTime)
+	}
+	return c.Conn.SetReadDeadline(t)
 }
 
 // Read implements net.Conn.
@@ -144,6 +160,7 @@ func connState(c net.Conn, state http.ConnState) {
 		own.phase.Store(active)
 	case http.StateIdle:
 		own.phase.Store(idle)
+	default: // a new connection has its phase; of others nothing is read
 	}
 }
 

@@ -100,7 +100,7 @@ func (f *Front) listenTCP(addr netip.AddrPort, secure bool) error {
 	if err != nil {
 		return explain("tcp", addr, err)
 	}
-	f.tcp = append(f.tcp, &endpoint{ln: &listener{Listener: ln, front: f}, secure: secure})
+	f.tcp = append(f.tcp, &endpoint{ln: &listener{Listener: ln, front: f, secure: secure}, secure: secure})
 	return nil
 }
 

@@ -2,7 +2,6 @@ package nethttp
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -277,137 +276,6 @@ func TestH2CIsNoUpgrade(t *testing.T) {
 	}
 }
 
-func TestConnsPerClient(t *testing.T) {
-	r := start(t, func(_ context.Context, w exchange.Writer, _ *exchange.Request) { _ = w.Head(200, nil, 0) },
-		func(c *Config) { c.Limits.ConnsPerClient = 2 })
-	open := func() (net.Conn, error) {
-		c, err := net.Dial("tcp", r.HTTPAddrs()[0].String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-		_, err = c.Read(make([]byte, 1))
-		return c, err
-	}
-	var conns []net.Conn
-	for range 2 {
-		c, err := open()
-		if err != nil {
-			t.Fatalf("a connection within the limit: %v", err)
-		}
-		conns = append(conns, c)
-	}
-	if _, err := open(); err == nil {
-		t.Error("a third connection was served")
-	}
-	if n := r.counters.Hits(limits.ConnsPerClient); n != 1 {
-		t.Errorf("counted %d, want 1", n)
-	}
-	_ = conns[0].Close()
-	waitFor(t, "a place for a new connection", func() bool { c, err := open(); _ = c.Close(); return err == nil })
-	_ = conns[1].Close()
-}
-
-// waitFor polls until a condition holds; the test's own deadline bounds it.
-func waitFor(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for range 1000 {
-		if ok() {
-			return
-		}
-		select {
-		case <-t.Context().Done():
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	t.Fatalf("no %s", what)
-}
-
-func TestSlowHeadIsCut(t *testing.T) {
-	r := start(t, nil, func(c *Config) { c.Limits.HeaderTime = 50 * time.Millisecond })
-	c, err := net.Dial("tcp", r.HTTPAddrs()[0].String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _ = io.WriteString(c, "GET / HT")
-	if b, _ := io.ReadAll(c); bytes.Contains(b, []byte("200")) {
-		t.Errorf("got %q", b)
-	}
-	if r.counters.Hits(limits.HeaderTime)+r.counters.Hits(limits.HandshakeTime) == 0 {
-		t.Error("the limit was not counted")
-	}
-}
-
-func TestSlowBodyIsCut(t *testing.T) {
-	failed := make(chan error, 1)
-	r := start(t, func(_ context.Context, w exchange.Writer, r *exchange.Request) {
-		_, err := io.ReadAll(r.Body)
-		failed <- err
-		w.Abort()
-	}, func(c *Config) { c.Limits.BodyStall = 50 * time.Millisecond })
-	c, err := net.Dial("tcp", r.HTTPAddrs()[0].String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.Close() }()
-	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx")
-	if err := <-failed; err == nil {
-		t.Error("the body was read to its end")
-	}
-	if r.counters.Hits(limits.MinRate) != 1 {
-		t.Error("the limit was not counted")
-	}
-}
-
-func TestSlowReaderIsCut(t *testing.T) {
-	failed := make(chan error, 1)
-	r := start(t, func(_ context.Context, w exchange.Writer, _ *exchange.Request) {
-		_ = w.Head(200, nil, -1)
-		var err error
-		for err == nil {
-			_, err = w.Write(make([]byte, 1<<20))
-		}
-		failed <- err
-		w.Abort()
-	}, func(c *Config) { c.Limits.BodyStall = 50 * time.Millisecond })
-	c, err := net.Dial("tcp", r.HTTPAddrs()[0].String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.Close() }()
-	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	<-failed
-	if r.counters.Hits(limits.BodyStall) == 0 {
-		t.Error("the limit was not counted")
-	}
-}
-
-func TestOversizeTrailersAreDropped(t *testing.T) {
-	got := make(chan exchange.Header, 1)
-	r := start(t, func(_ context.Context, w exchange.Writer, r *exchange.Request) {
-		_, _ = io.ReadAll(r.Body)
-		got <- r.Trailer()
-		_ = w.Head(200, nil, 0)
-	}, func(c *Config) { c.Limits.RequestTrailers = 20 })
-	for _, tc := range []struct {
-		value string
-		kept  int
-	}{{"small", 1}, {strings.Repeat("x", 30), 0}} {
-		c, err := net.Dial("tcp", r.HTTPAddrs()[0].String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n0\r\nX-Sum: "+tc.value+"\r\n\r\n")
-		if h := <-got; len(h) != tc.kept {
-			t.Errorf("trailer of %d bytes: kept %v", len(tc.value), h)
-		}
-		_ = c.Close()
-	}
-	if r.counters.Hits(limits.RequestTrailers) != 1 {
-		t.Error("the limit was not counted")
-	}
-}
-
 func TestDrainLetsRequestsEnd(t *testing.T) {
 	entered, release := make(chan struct{}, len(protos)), make(chan struct{})
 	r := start(t, func(_ context.Context, w exchange.Writer, _ *exchange.Request) {
@@ -474,4 +342,19 @@ func TestTakenPortIsNamed(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "in use") || !strings.Contains(err.Error(), r.HTTPAddrs()[0].String()) {
 		t.Errorf("error %v does not say which port is in use", err)
 	}
+}
+
+// waitFor polls until a condition holds; the test's own deadline bounds it.
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for range 1000 {
+		if ok() {
+			return
+		}
+		select {
+		case <-t.Context().Done():
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	t.Fatalf("no %s", what)
 }

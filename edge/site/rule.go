@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/checker"
+	"cel.dev/cel-go/common/cost"
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
 )
@@ -89,12 +89,12 @@ func (c *Compiler) Compile(expr string) (*Condition, error) {
 	if ast.OutputType() != cel.BoolType {
 		return nil, fmt.Errorf("the condition is of type %s; it must be true or false", ast.OutputType())
 	}
-	cost, err := c.env.EstimateCost(ast, fieldSizes{})
+	estimate, err := c.env.EstimateCost(ast, fieldSizes{})
 	if err != nil {
 		return nil, fmt.Errorf("estimate the cost: %w", err)
 	}
-	if cost.Max > maxCost {
-		return nil, fmt.Errorf("the condition can cost %d, at most %d is allowed; avoid matches() on long values and nested loops", cost.Max, maxCost)
+	if estimate.Max > maxCost {
+		return nil, fmt.Errorf("the condition can cost %d, at most %d is allowed; avoid matches() on long values and nested loops", estimate.Max, maxCost)
 	}
 	program, err := c.env.Program(ast, cel.CostLimit(maxCost), cel.EvalOptions(cel.OptOptimize))
 	if err != nil {
@@ -112,18 +112,18 @@ func (c *Compiler) Check(expr string) error {
 // fieldSizes tells the estimator how large a request's values can be.
 type fieldSizes struct{}
 
-func (fieldSizes) EstimateSize(node checker.AstNode) *checker.SizeEstimate {
+func (fieldSizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 	if path := node.Path(); len(path) > 0 {
 		size := uint64(maxFieldSize)
 		if path[0] == "request.headers" || path[0] == "request.cookies" {
 			size = 100
 		}
-		return &checker.SizeEstimate{Min: 0, Max: size}
+		return &cost.SizeEstimate{Min: 0, Max: size}
 	}
 	return nil
 }
 
-func (fieldSizes) EstimateCallCost(_, _ string, _ *checker.AstNode, _ []checker.AstNode) *checker.CallEstimate {
+func (fieldSizes) EstimateCallCost(_, _ string, _ *cost.AstNode, _ []cost.AstNode) *cost.CallEstimate {
 	return nil
 }
 

@@ -1,0 +1,206 @@
+package nethttp
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/internal/limits"
+)
+
+func TestConnsPerClient(t *testing.T) {
+	r := start(t, func(_ context.Context, w exchange.Writer, _ *exchange.Request) { _ = w.Head(200, nil, 0) },
+		func(c *Config) { c.Limits.ConnsPerClient = 2 })
+	open := func() (net.Conn, error) {
+		c, err := net.Dial("tcp", r.HTTPAddrs()[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		_, err = c.Read(make([]byte, 1))
+		return c, err
+	}
+	var conns []net.Conn
+	for range 2 {
+		c, err := open()
+		if err != nil {
+			t.Fatalf("a connection within the limit: %v", err)
+		}
+		conns = append(conns, c)
+	}
+	if _, err := open(); err == nil {
+		t.Error("a third connection was served")
+	}
+	if n := r.counters.Hits(limits.ConnsPerClient); n != 1 {
+		t.Errorf("counted %d, want 1", n)
+	}
+	_ = conns[0].Close()
+	waitFor(t, "a place for a new connection", func() bool { c, err := open(); _ = c.Close(); return err == nil })
+	_ = conns[1].Close()
+}
+
+func TestSlowHeadIsCut(t *testing.T) {
+	r := start(t, nil, func(c *Config) { c.Limits.HeaderTime = 50 * time.Millisecond })
+	c, err := net.Dial("tcp", r.HTTPAddrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(c, "GET / HT")
+	if b, _ := io.ReadAll(c); bytes.Contains(b, []byte("200")) {
+		t.Errorf("got %q", b)
+	}
+	if r.counters.Hits(limits.HeaderTime)+r.counters.Hits(limits.HandshakeTime) == 0 {
+		t.Error("the limit was not counted")
+	}
+}
+
+func TestSlowBodyIsCut(t *testing.T) {
+	failed := make(chan error, 1)
+	r := start(t, func(_ context.Context, w exchange.Writer, r *exchange.Request) {
+		_, err := io.ReadAll(r.Body)
+		failed <- err
+		w.Abort()
+	}, func(c *Config) { c.Limits.BodyStall = 50 * time.Millisecond })
+	c, err := net.Dial("tcp", r.HTTPAddrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx")
+	if err := <-failed; err == nil {
+		t.Error("the body was read to its end")
+	}
+	if r.counters.Hits(limits.MinRate) != 1 {
+		t.Error("the limit was not counted")
+	}
+}
+
+func TestSlowReaderIsCut(t *testing.T) {
+	failed := make(chan error, 1)
+	r := start(t, func(_ context.Context, w exchange.Writer, _ *exchange.Request) {
+		_ = w.Head(200, nil, -1)
+		var err error
+		for err == nil {
+			_, err = w.Write(make([]byte, 1<<20))
+		}
+		failed <- err
+		w.Abort()
+	}, func(c *Config) { c.Limits.BodyStall = 50 * time.Millisecond })
+	c, err := net.Dial("tcp", r.HTTPAddrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	<-failed
+	if r.counters.Hits(limits.BodyStall) == 0 {
+		t.Error("the limit was not counted")
+	}
+}
+
+func TestOversizeTrailersAreDropped(t *testing.T) {
+	got := make(chan exchange.Header, 1)
+	r := start(t, func(_ context.Context, w exchange.Writer, r *exchange.Request) {
+		_, _ = io.ReadAll(r.Body)
+		got <- r.Trailer()
+		_ = w.Head(200, nil, 0)
+	}, func(c *Config) { c.Limits.RequestTrailers = 20 })
+	for _, tc := range []struct {
+		value string
+		kept  int
+	}{{"small", 1}, {strings.Repeat("x", 30), 0}} {
+		c, err := net.Dial("tcp", r.HTTPAddrs()[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n0\r\nX-Sum: "+tc.value+"\r\n\r\n")
+		if h := <-got; len(h) != tc.kept {
+			t.Errorf("trailer of %d bytes: kept %v", len(tc.value), h)
+		}
+		_ = c.Close()
+	}
+	if r.counters.Hits(limits.RequestTrailers) != 1 {
+		t.Error("the limit was not counted")
+	}
+}
+
+// TestSilentHandshakeIsCut: a TCP connection on which no ClientHello comes.
+func TestSilentHandshakeIsCut(t *testing.T) {
+	r := start(t, nil, func(c *Config) { c.Limits.HandshakeTime = 50 * time.Millisecond })
+	c, err := net.Dial("tcp", r.HTTPSAddrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.ReadAll(c)
+	if r.counters.Hits(limits.HandshakeTime) != 1 {
+		t.Error("the limit was not counted")
+	}
+}
+
+func TestIdleConnectionIsClosed(t *testing.T) {
+	r := start(t, func(_ context.Context, w exchange.Writer, _ *exchange.Request) { _ = w.Head(200, nil, 0) },
+		func(c *Config) { c.Limits.IdleTime = 50 * time.Millisecond })
+	c, err := net.Dial("tcp", r.HTTPAddrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	if b, err := io.ReadAll(c); err != nil || !bytes.HasPrefix(b, []byte("HTTP/1.1 200")) {
+		t.Errorf("%q, %v", b, err)
+	}
+	if r.counters.Hits(limits.IdleTime) != 1 {
+		t.Error("the limit was not counted")
+	}
+}
+
+// TestHTTP2Announces what a client may use: limits.Streams,
+// limits.StreamWindow and limits.ConnWindow.
+func TestHTTP2Announces(t *testing.T) {
+	r := start(t, nil, func(c *Config) {
+		c.Limits.Streams, c.Limits.StreamWindow, c.Limits.ConnWindow = 7, 70_000, 200_000
+	})
+	conf := r.tls.Clone()
+	conf.NextProtos = []string{"h2"}
+	c, err := tls.Dial("tcp", r.HTTPSAddrs()[0].String(), conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_, _ = io.WriteString(c, http2.ClientPreface)
+	framer := http2.NewFramer(c, c)
+	if err := framer.WriteSettings(); err != nil {
+		t.Fatal(err)
+	}
+	var settings *http2.SettingsFrame
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch f := frame.(type) {
+		case *http2.SettingsFrame:
+			if f.IsAck() {
+				continue
+			}
+			settings = f
+			for id, want := range map[http2.SettingID]uint32{http2.SettingMaxConcurrentStreams: 7, http2.SettingInitialWindowSize: 70_000} {
+				if got, ok := settings.Value(id); !ok || got != want {
+					t.Errorf("%v is %d, want %d", id, got, want)
+				}
+			}
+		case *http2.WindowUpdateFrame:
+			if f.Increment != 200_000-65_535 {
+				t.Errorf("the connection's window grows by %d, want to 200000", f.Increment)
+			}
+			return
+		}
+	}
+}
