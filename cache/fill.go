@@ -188,6 +188,8 @@ func (s *Store) land(f *flight, b *body, src io.Reader) (tail int, err error) {
 		switch {
 		case err != nil:
 			return 0, err
+		case f.ctx.Err() != nil:
+			return 0, context.Cause(f.ctx) // whatever the source does about it
 		case len(free) == 0:
 			return 0, endsHere(src)
 		case window && !outgrown:

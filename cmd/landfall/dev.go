@@ -54,6 +54,7 @@ func (d *devCmd) Run(c *console) error {
 		}
 	}
 	log := obs.NewLogger(zapcore.AddSync(c.err), zapcore.WarnLevel)
+	defer obs.Redirect(log)()
 	before, origin, err := d.origin()
 	if err != nil {
 		return err

@@ -32,6 +32,7 @@ func (r *runCmd) Run(c *console) error {
 	}
 	log := obs.NewLogger(zapcore.AddSync(os.Stderr), level)
 	defer func() { _ = log.Sync() }() // standard error needs none
+	defer obs.Redirect(log)()
 	for _, d := range diags {
 		log.Warn(d.String())
 	}

@@ -50,9 +50,11 @@ func (f *Front) newQUICServer(base context.Context, e *quicEndpoint) *http3.Serv
 		MaxHeaderBytes: headSlack * f.conf.Limits.RequestHead,
 		IdleTimeout:    f.conf.Limits.IdleTime,
 		ConnContext: func(ctx context.Context, c *quic.Conn) context.Context {
-			// The drain's end must reach streams too.
+			// The drain's end must reach streams too; when the connection
+			// ends, base must forget it.
 			ctx, cancel := context.WithCancel(ctx)
-			context.AfterFunc(base, cancel)
+			forget := context.AfterFunc(base, cancel)
+			context.AfterFunc(c.Context(), func() { forget(); cancel() })
 			return context.WithValue(ctx, connKey{}, &connInfo{
 				client: addrPort(c.RemoteAddr()),
 				local:  addrPort(e.conn.LocalAddr()),

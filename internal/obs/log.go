@@ -12,6 +12,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/landfall-cdn/landfall/internal/must"
 )
 
 // NewLogger returns the log of a process: one JSON object a line.
@@ -23,6 +25,14 @@ func NewLogger(out zapcore.WriteSyncer, level zapcore.Level) *zap.Logger {
 	core := zapcore.NewSamplerWithOptions(
 		zapcore.NewCore(zapcore.NewJSONEncoder(conf), zapcore.Lock(out), level), time.Second, 100, 1000)
 	return zap.New(core)
+}
+
+// Redirect sends what libraries write with the standard log package to
+// log, until the function that it returns is called.
+func Redirect(log *zap.Logger) (restore func()) {
+	restore, err := zap.RedirectStdLogAt(log.Named("library"), zapcore.WarnLevel)
+	must.True(err == nil, "redirect the standard log: %v", err)
+	return restore
 }
 
 // AccessLog is the file of access records. Records are gathered and
