@@ -136,7 +136,7 @@ func TestBackgroundFillOutgrows(t *testing.T) {
 				}
 				<-start
 				context.AfterFunc(ctx, func() { ended = true })
-				r := reply(200, "", "cache-control: max-age=10")
+				r := reply(200, "", "cache-control: max-age=60")
 				r.Body, r.Length = io.NopCloser(io.LimitReader(&pattern{}, size)), -1
 				if !joined {
 					r.Body = io.NopCloser(&pattern{}) // has no end
@@ -168,7 +168,7 @@ func TestBackgroundFillOutgrows(t *testing.T) {
 			}
 			synctest.Wait()
 			if !ended || o.count() != 2 {
-				t.Errorf("ended: %v, origin asked %d times", ended, o.count())
+				t.Errorf("joined: %v, ended: %v, origin asked %d times", joined, ended, o.count())
 			}
 		})
 	}

@@ -40,7 +40,7 @@ type Policy struct {
 	HasTTL bool
 
 	// StaleWhileRevalidate and StaleIfError are the windows of RFC 5861
-	// for responses whose origin gives none.
+	// for responses that had a lifetime and whose origin gives no window.
 	StaleWhileRevalidate time.Duration
 	StaleIfError         time.Duration
 

@@ -9,25 +9,29 @@ import (
 
 // window is how long past its lifetime a response may be used under one
 // of the permissions of RFC 5861: the origin's word if it gave one, else
-// the policy's.
-func window(origin delta, policy time.Duration) time.Duration {
-	if origin.ok {
+// the policy's. The policy's is an extension of a lifetime: without one,
+// nobody has said that the response is for more than its one user.
+func (v *validity) window(origin delta, policy time.Duration) time.Duration {
+	switch {
+	case origin.ok:
 		return origin.d
+	case v.lifetime > 0:
+		return policy
 	}
-	return policy
+	return 0
 }
 
 // mayServeWhileRevalidating reports whether a stale response may be served
 // while the origin is asked in the background (RFC 5861, 3).
 func (v *validity) mayServeWhileRevalidating(p *Policy, now time.Time) bool {
-	return !v.strict && -v.ttl(now) < window(v.staleWhileRevalidate, p.StaleWhileRevalidate)
+	return !v.strict && -v.ttl(now) < v.window(v.staleWhileRevalidate, p.StaleWhileRevalidate)
 }
 
 // mayServeOnError reports whether a stale response may stand in for an
 // error of the origin (RFC 5861, 4). Like the other permission it never holds against
 // must-revalidate and its kin.
 func (v *validity) mayServeOnError(p *Policy, now time.Time) bool {
-	return !v.strict && -v.ttl(now) < window(v.staleIfError, p.StaleIfError)
+	return !v.strict && -v.ttl(now) < v.window(v.staleIfError, p.StaleIfError)
 }
 
 // originFailed reports whether a status is one that stale-if-error is for.

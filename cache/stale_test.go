@@ -41,11 +41,12 @@ func TestStaleWhileRevalidate(t *testing.T) {
 		{"proxy-revalidate", "max-age=10, stale-while-revalidate=20, proxy-revalidate", 0, 15 * time.Second, exchange.Miss},
 		{"s-maxage", "s-maxage=10, stale-while-revalidate=20", 0, 15 * time.Second, exchange.Miss},
 		{"no permission", "max-age=10", 0, 15 * time.Second, exchange.Miss},
+		{"the policy's extends no lifetime of 0", "max-age=0", 20 * time.Second, time.Second, exchange.Miss},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t rig) {
 				p := &Policy{StaleWhileRevalidate: c.policy}
-				o := sequence(gives(200, "old", "cache-control: "+c.cc), gives(200, "new", "cache-control: max-age=60"))
+				o := sequence(gives(200, "old", "cache-control: "+c.cc, `etag: "a"`), gives(200, "new", "cache-control: max-age=60"))
 				t.serve(get("/"), p, o)
 				time.Sleep(c.after)
 				body := "old"

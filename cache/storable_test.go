@@ -24,6 +24,7 @@ func TestStorable(t *testing.T) {
 		{"old on arrival", 200, false, []string{"cache-control: max-age=60", "age: 60"}, Policy{}, refusedUseless},
 		{"old on arrival, but may be served", 200, false, []string{"cache-control: max-age=60, stale-while-revalidate=9", "age: 60"}, Policy{}, stored},
 		{"old on arrival, but may be served on error", 200, false, []string{"cache-control: max-age=60", "age: 60"}, Policy{StaleIfError: time.Hour}, stored},
+		{"nothing said, and a window of the policy", 200, false, nil, Policy{StaleWhileRevalidate: time.Hour, StaleIfError: time.Hour}, refusedUseless},
 		{"no-store", 200, false, []string{"cache-control: max-age=60, no-store"}, Policy{}, refusedNoStore},
 		{"private", 200, false, []string{"cache-control: max-age=60, private"}, Policy{}, refusedPrivate},
 		{"private field", 200, false, []string{`cache-control: max-age=60, private="x"`}, Policy{}, refusedPrivate},

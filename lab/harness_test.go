@@ -144,6 +144,12 @@ log:     { access: %[1]s/access.log }
 // startNode runs a node with the given site documents, by file name.
 func startNode(t *testing.T, rest string, sites map[string]string) *node {
 	t.Helper()
+	return startNodeOn(t, "127.0.0.1:0", "127.0.0.1:0", rest, sites)
+}
+
+// startNodeOn is startNode with the addresses of https and http.
+func startNodeOn(t *testing.T, https, http, rest string, sites map[string]string) *node {
+	t.Helper()
 	n := &node{dir: t.TempDir()}
 	if err := os.MkdirAll(filepath.Join(n.dir, "sites"), 0o755); err != nil {
 		t.Fatal(err)
@@ -151,7 +157,8 @@ func startNode(t *testing.T, rest string, sites map[string]string) *node {
 	for name, text := range sites {
 		n.writeSite(t, name, text)
 	}
-	n.write(t, "node.yaml", nodeFile(n.dir, rest))
+	listen := strings.NewReplacer(`https: ["127.0.0.1:0"]`, `https: ["`+https+`"]`, `http: ["127.0.0.1:0"]`, `http: ["`+http+`"]`)
+	n.write(t, "node.yaml", listen.Replace(nodeFile(n.dir, rest)))
 	n.start(t)
 	return n
 }

@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/landfall-cdn/landfall/tls/certs"
+	"github.com/landfall-cdn/landfall/tls/certs/issue/pebbletest"
 	"github.com/landfall-cdn/landfall/tls/policy"
 	"github.com/landfall-cdn/landfall/tls/tickets"
 )
@@ -192,8 +193,8 @@ func TestObtainRenewAndRestart(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			e := startEdge(t)
-			ca := startCA(t, caConfig{httpPort: e.httpPort, tlsPort: e.tlsPort, life: 90 * 24 * time.Hour})
-			tc.conf.Directory, tc.conf.RootFile, tc.conf.Storage = ca.directory, ca.rootFile, t.TempDir()
+			ca := pebbletest.Start(t, pebbletest.Config{HTTPPort: e.httpPort, TLSPort: e.tlsPort, Life: 90 * 24 * time.Hour})
+			tc.conf.Directory, tc.conf.RootFile, tc.conf.Storage = ca.Directory, ca.RootFile, t.TempDir()
 			iss := e.newIssuer(t, tc.conf)
 			name := strings.ToLower(tc.name) + ".test"
 			e.configure(t, iss, name, "never.test")
@@ -202,7 +203,7 @@ func TestObtainRenewAndRestart(t *testing.T) {
 			}
 			stop := startIssuer(t, iss)
 			iss.Manage([]string{name})
-			roots := ca.roots(t)
+			roots := ca.Roots(t)
 			await(t, "obtain", func() bool { return iss.Leaf(name) != nil })
 			first, err := e.dial(name, roots)
 			if err != nil {
@@ -252,8 +253,8 @@ func TestObtainRenewAndRestart(t *testing.T) {
 func TestRenewedWhenDue(t *testing.T) {
 	e := startEdge(t)
 	// Certmagic renews what ends within five of its checks.
-	ca := startCA(t, caConfig{httpPort: e.httpPort, tlsPort: e.tlsPort, life: 4 * renewCheck})
-	iss := e.newIssuer(t, Config{Directory: ca.directory, RootFile: ca.rootFile})
+	ca := pebbletest.Start(t, pebbletest.Config{HTTPPort: e.httpPort, TLSPort: e.tlsPort, Life: 4 * renewCheck})
+	iss := e.newIssuer(t, Config{Directory: ca.Directory, RootFile: ca.RootFile})
 	e.configure(t, iss, "due.test")
 	iss.Manage([]string{"due.test"})
 	startIssuer(t, iss)
@@ -282,8 +283,8 @@ func stored(t *testing.T, iss *Issuer) *x509.Certificate {
 
 func TestSeveralNames(t *testing.T) {
 	e := startEdge(t)
-	ca := startCA(t, caConfig{httpPort: e.httpPort, tlsPort: e.tlsPort, life: 90 * 24 * time.Hour})
-	iss := e.newIssuer(t, Config{Directory: ca.directory, RootFile: ca.rootFile})
+	ca := pebbletest.Start(t, pebbletest.Config{HTTPPort: e.httpPort, TLSPort: e.tlsPort, Life: 90 * 24 * time.Hour})
+	iss := e.newIssuer(t, Config{Directory: ca.Directory, RootFile: ca.RootFile})
 	names := []string{"a.test", "b.test", "c.test"}
 	e.configure(t, iss, append(names, "stranger.test")...)
 	startIssuer(t, iss)
@@ -291,7 +292,7 @@ func TestSeveralNames(t *testing.T) {
 	for _, name := range names {
 		await(t, name, func() bool { return iss.Leaf(name) != nil })
 	}
-	roots := ca.roots(t)
+	roots := ca.Roots(t)
 	for _, name := range names {
 		if _, err := e.dial(strings.ToUpper(name), roots); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -313,8 +314,8 @@ func TestExternalAccount(t *testing.T) {
 	_, _ = rand.Read(key)
 	eab := &EAB{KeyID: "kid-1", MACKey: base64.RawURLEncoding.EncodeToString(key)}
 	e := startEdge(t)
-	ca := startCA(t, caConfig{httpPort: e.httpPort, tlsPort: e.tlsPort, life: 90 * 24 * time.Hour, eab: eab})
-	without := e.newIssuer(t, Config{Directory: ca.directory, RootFile: ca.rootFile})
+	ca := pebbletest.Start(t, pebbletest.Config{HTTPPort: e.httpPort, TLSPort: e.tlsPort, Life: 90 * 24 * time.Hour, EAB: map[string]string{eab.KeyID: eab.MACKey}})
+	without := e.newIssuer(t, Config{Directory: ca.Directory, RootFile: ca.RootFile})
 	without.log = zap.NewNop()
 	e.configure(t, without, "eab.test")
 	stop := startIssuer(t, without)
@@ -325,7 +326,7 @@ func TestExternalAccount(t *testing.T) {
 		t.Error("the CA did not ask for an external account")
 	}
 
-	with := e.newIssuer(t, Config{Directory: ca.directory, RootFile: ca.rootFile, EAB: eab})
+	with := e.newIssuer(t, Config{Directory: ca.Directory, RootFile: ca.RootFile, EAB: eab})
 	e.configure(t, with, "eab.test")
 	startIssuer(t, with)
 	with.Manage([]string{"eab.test"})

@@ -1,4 +1,4 @@
-package issue
+package pebbletest
 
 import (
 	"os/exec"

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package issue
+package pebbletest
 
 import "os/exec"
 

@@ -1,4 +1,7 @@
-package issue
+// Package pebbletest runs pebble, the ACME server that Let's Encrypt tests
+// clients with, for tests. It builds it when it is not there, and ends it
+// with the test.
+package pebbletest
 
 import (
 	"bytes"
@@ -47,24 +50,29 @@ var pebbleTools = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
-// caConfig is what differs between the CAs of the tests.
-type caConfig struct {
-	httpPort, tlsPort int           // where the CA connects to validate
-	life              time.Duration // of certificates
-	eab               *EAB          // required when not nil
+// Config is what differs between the CAs of tests.
+type Config struct {
+	// HTTPPort and TLSPort are where the CA connects to validate.
+	HTTPPort, TLSPort int
+	// Life is how long certificates are valid.
+	Life time.Duration
+	// EAB maps the key ids of external accounts to their keys, base64url;
+	// when it is not nil, an account is required.
+	EAB map[string]string
 }
 
-// ca is an ACME server.
-type ca struct {
-	directory string
-	rootFile  string // to trust its HTTPS
-	api       string // its management API
-	client    *http.Client
+// CA is a running ACME server.
+type CA struct {
+	// Directory is its URL; RootFile says whom to trust for it.
+	Directory, RootFile string
+
+	api    string // its management API
+	client *http.Client
 }
 
-// startCA runs pebble and its DNS server, which says 127.0.0.1 for every
+// Start runs pebble and its DNS server, which says 127.0.0.1 for every
 // name, until the test ends.
-func startCA(t *testing.T, c caConfig) *ca {
+func Start(t *testing.T, c Config) *CA {
 	t.Helper()
 	tools, err := pebbleTools()
 	testneed.That(t, err == nil, fmt.Sprintf("pebble %s, which the go command installs from a module proxy: %v", pebbleVersion, err))
@@ -88,19 +96,19 @@ func startCA(t *testing.T, c caConfig) *ca {
 		}
 		return name
 	}
-	api, management, dns, dnsManagement := freePort(t), freePort(t), freePort(t), freePort(t)
+	api, management, dns, dnsManagement := freeAddr(t), freeAddr(t), freeAddr(t), freeAddr(t)
 	conf := map[string]any{
 		"listenAddress": api, "managementListenAddress": management,
 		"certificate": file("tls.crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})),
 		"privateKey":  file("tls.key", pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: key})),
-		"httpPort":    c.httpPort, "tlsPort": c.tlsPort,
+		"httpPort":    c.HTTPPort, "tlsPort": c.TLSPort,
 		"retryAfter":   map[string]int{"authz": 1, "order": 1},
 		"keyAlgorithm": "ecdsa",
-		"profiles":     map[string]any{"default": map[string]any{"description": "for tests", "validityPeriod": int(c.life.Seconds())}},
+		"profiles":     map[string]any{"default": map[string]any{"description": "for tests", "validityPeriod": int(c.Life.Seconds())}},
 	}
-	if c.eab != nil {
+	if c.EAB != nil {
 		conf["externalAccountBindingRequired"] = true
-		conf["externalAccountMACKeys"] = map[string]string{c.eab.KeyID: c.eab.MACKey}
+		conf["externalAccountMACKeys"] = c.EAB
 	}
 	data, err := json.Marshal(map[string]any{"pebble": conf})
 	if err != nil {
@@ -111,17 +119,17 @@ func startCA(t *testing.T, c caConfig) *ca {
 	start(t, filepath.Join(tools, "pebble"), "-config", file("pebble.json", data), "-dnsserver", dns)
 	roots := x509.NewCertPool()
 	roots.AddCert(signer.Root())
-	p := &ca{
-		directory: "https://" + api + "/dir", api: "https://" + management, rootFile: signer.RootFile(),
+	p := &CA{
+		Directory: "https://" + api + "/dir", api: "https://" + management, RootFile: signer.RootFile(),
 		client: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}},
 	}
 	t.Cleanup(p.client.CloseIdleConnections)
-	p.await(t, p.directory)
+	p.await(t, p.Directory)
 	return p
 }
 
-// freePort returns a loopback address that nobody listens on.
-func freePort(t *testing.T) string {
+// freeAddr returns a loopback address that nobody listens on.
+func freeAddr(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -153,7 +161,7 @@ func start(t *testing.T, program string, args ...string) {
 }
 
 // await asks for a URL until it answers.
-func (p *ca) await(t *testing.T, url string) {
+func (p *CA) await(t *testing.T, url string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -169,7 +177,7 @@ func (p *ca) await(t *testing.T, url string) {
 	}
 }
 
-func (p *ca) get(ctx context.Context, url string) ([]byte, error) {
+func (p *CA) get(ctx context.Context, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
@@ -184,8 +192,8 @@ func (p *ca) get(ctx context.Context, url string) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// roots returns whom the CA signs under, for clients of the sites.
-func (p *ca) roots(t *testing.T) *x509.CertPool {
+// Roots returns whom the CA signs under, for clients of the sites.
+func (p *CA) Roots(t *testing.T) *x509.CertPool {
 	t.Helper()
 	pool := x509.NewCertPool()
 	data, err := p.get(t.Context(), p.api+"/roots/0")
