@@ -96,7 +96,7 @@ func newAsk(ctx context.Context, req *exchange.Request, p *Policy, fill exchange
 func agreement(h exchange.Header, names []string) string {
 	second := secondaryKey(names, h)
 	if h.Has("authorization") {
-		return second
+		return "\nauthorized" + second
 	}
 	return second
 }
