@@ -10,12 +10,13 @@ import (
 
 // Partitions is how many parts the space of keys is cut into, each with
 // one owner. It is prime, so that the remainder of a hash spreads evenly;
-// it leaves a fleet of MaxNodes 64 partitions each; and a table of so many
-// bytes fits in a cache of the processor.
+// it leaves each of MaxNodes 64 partitions; and at two bytes a partition a
+// table stays in the processor's cache.
 //
 // All nodes must agree on it, on the two constants below, on the hash and
 // on the names of the ring's members: a fleet is upgraded node by node, and
-// nodes that compute differently relay to owners that are none.
+// two that compute differently take each other for owners of what neither
+// thinks it owns.
 const Partitions = 16381
 
 const (
@@ -74,7 +75,8 @@ func (m ringMember) String() string { return m.name }
 func distribute(nodes []NodeID, cfg consistent.Config) (owners *[Partitions]NodeID, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			owners, err = nil, fmt.Errorf("distributing %d partitions over %d nodes: %v; keep the table in use and report this", Partitions, len(nodes), p)
+			owners = nil
+			err = fmt.Errorf("distributing %d partitions over %d nodes: %v; this is a fault of Landfall, please report it", Partitions, len(nodes), p)
 		}
 	}()
 	members := make([]consistent.Member, len(nodes))

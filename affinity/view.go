@@ -1,7 +1,6 @@
 package affinity
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -104,6 +103,6 @@ func (v View) owners() []NodeID {
 			ids = append(ids, m.ID)
 		}
 	}
-	slices.SortFunc(ids, cmp.Compare[NodeID])
+	slices.Sort(ids)
 	return ids
 }

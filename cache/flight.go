@@ -271,7 +271,7 @@ func (s *Store) countOff(f *flight) {
 		return
 	}
 	if v := f.verdict.kept; v != nil {
-		if n := v.body.remaining(); n <= finishAnyway {
+		if n := v.body.remaining(); n >= 0 && n <= finishAnyway {
 			return
 		}
 	}

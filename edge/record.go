@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,8 +19,8 @@ import (
 // fields; names and meanings are stable.
 func (x *passage) record(log *zap.Logger) {
 	r := x.r
-	f := make([]zap.Field, 0, 32)
-	f = append(f,
+	lent := recordFields.Get().(*[]zap.Field)
+	f := append((*lent)[:0],
 		zap.String("id", r.ID),
 		zap.String("client", r.Client.Addr().String()),
 		zap.String("site", x.siteName()),
@@ -51,7 +52,13 @@ func (x *passage) record(log *zap.Logger) {
 		f = append(f, zap.Stringer("cause", x.cause), zap.String("endpoint", x.endpoint), zap.String("detail", x.detail))
 	}
 	log.Info("request", f...)
+	clear(f) // the strings of a request must not outlive it
+	*lent = f
+	recordFields.Put(lent)
 }
+
+// recordFields lends the fields of one record.
+var recordFields = sync.Pool{New: func() any { f := make([]zap.Field, 0, 32); return &f }}
 
 func (x *passage) siteName() string {
 	if x.site == nil {

@@ -101,6 +101,9 @@ var copyBuffers = sync.Pool{New: func() any { b := make([]byte, copySize); retur
 
 // content copies a body to the client, then the trailer of resp.
 func (x *passage) content(body io.Reader, resp *exchange.Response, live bool) error {
+	if direct, ok := body.(io.WriterTo); ok && !live {
+		return x.stored(direct, resp)
+	}
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
 	if live {
@@ -130,6 +133,39 @@ func (x *passage) content(body io.Reader, resp *exchange.Response, live bool) er
 			return err
 		}
 	}
+}
+
+// stored sends what lies in memory from where it lies.
+func (x *passage) stored(body io.WriterTo, resp *exchange.Response) error {
+	out := &sending{w: x.w}
+	_, err := body.WriteTo(out)
+	x.sent += out.n
+	switch {
+	case out.err != nil:
+		return x.gone(out.err)
+	case err != nil:
+		x.outcome = exchange.Failed
+		x.blame(err)
+		x.w.Abort()
+		return err
+	}
+	return x.trailer(resp)
+}
+
+// sending counts what reached the client, and tells an error of the
+// client's from one of the store's.
+type sending struct {
+	w   io.Writer
+	n   int64
+	err error
+}
+
+// Write implements io.Writer.
+func (s *sending) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	s.n += int64(n)
+	s.err = err
+	return n, err
 }
 
 func (x *passage) trailer(resp *exchange.Response) error {

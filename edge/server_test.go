@@ -79,7 +79,7 @@ type under struct {
 	reg    *prometheus.Registry
 }
 
-func serving(t *testing.T, shop, blog *site.Site) *under {
+func serving(t testing.TB, shop, blog *site.Site) *under {
 	t.Helper()
 	u := &under{reg: prometheus.NewRegistry()}
 	accessCore, access := observer.New(zapcore.InfoLevel)
@@ -388,5 +388,26 @@ func TestForgottenSitesLeaveTheMetrics(t *testing.T) {
 	u.Swap(empty)
 	if n, err := testutil.GatherAndCount(u.reg, "landfall_response_bytes_total"); err != nil || n != 1 {
 		t.Errorf("%d series, %v; want the one of no site", n, err)
+	}
+}
+
+// BenchmarkHit is the path of a hit without a front end: admission to
+// access record.
+func BenchmarkHit(b *testing.B) {
+	u := serving(b, &site.Site{Origin: answering(strings.Repeat("x", 1024))}, &site.Site{})
+	u.ask(nil)
+	u.conf.Access = zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{LineEnding: "\n"}), zapcore.AddSync(io.Discard), zapcore.InfoLevel))
+	r := exchange.Request{
+		Proto: exchange.HTTP2, Method: "GET", Scheme: "https", Host: "shop.example", Path: "/",
+		TLS:     &exchange.TLS{ServerName: "shop.example", ALPN: "h2"},
+		Arrived: time.Now(),
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		c, x := client{}, r
+		u.ServeExchange(context.Background(), &c, &x)
+		if c.status != 200 {
+			b.Fatal(c.status)
+		}
 	}
 }

@@ -108,7 +108,7 @@ func cable(t *testing.T) (router, host *netns.Namespace) {
 	return router, host
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -22,7 +22,7 @@ import (
 
 // startNginx serves a folder with Debian's nginx, the origin that most
 // customers have, and returns its address.
-func startNginx(t *testing.T, root string) string {
+func startNginx(t testing.TB, root string) string {
 	t.Helper()
 	nginx := testneed.Command(t, "nginx", "nginx-light")
 	dir := t.TempDir()
@@ -62,7 +62,7 @@ http {
 }
 
 // freeAddr returns a loopback address that nothing listens on.
-func freeAddr(t *testing.T) string {
+func freeAddr(t testing.TB) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -54,7 +54,7 @@ type process struct {
 }
 
 // launch starts a program that ends with the test at the latest.
-func launch(t *testing.T, cmd *exec.Cmd) *process {
+func launch(t testing.TB, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{cmd: cmd, ended: make(chan struct{})}
 	out, err := cmd.StdoutPipe()
@@ -104,7 +104,7 @@ func (p *process) output() string {
 }
 
 // stop sends SIGTERM and returns the exit code.
-func (p *process) stop(t *testing.T) int {
+func (p *process) stop(t testing.TB) int {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -142,13 +142,13 @@ log:     { access: %[1]s/access.log }
 }
 
 // startNode runs a node with the given site documents, by file name.
-func startNode(t *testing.T, rest string, sites map[string]string) *node {
+func startNode(t testing.TB, rest string, sites map[string]string) *node {
 	t.Helper()
 	return startNodeOn(t, "127.0.0.1:0", "127.0.0.1:0", rest, sites)
 }
 
 // startNodeOn is startNode with the addresses of https and http.
-func startNodeOn(t *testing.T, https, http, rest string, sites map[string]string) *node {
+func startNodeOn(t testing.TB, https, http, rest string, sites map[string]string) *node {
 	t.Helper()
 	n := &node{dir: t.TempDir()}
 	if err := os.MkdirAll(filepath.Join(n.dir, "sites"), 0o755); err != nil {
@@ -164,7 +164,7 @@ func startNodeOn(t *testing.T, https, http, rest string, sites map[string]string
 }
 
 // start runs the node on the files that it has.
-func (n *node) start(t *testing.T) {
+func (n *node) start(t testing.TB) {
 	t.Helper()
 	n.process = launch(t, exec.Command(binary, "run", "--config", filepath.Join(n.dir, "node.yaml")))
 	n.listening(t)
@@ -177,7 +177,7 @@ func (n *node) start(t *testing.T) {
 }
 
 // listening waits for the line that says where the node serves.
-func (n *node) listening(t *testing.T) {
+func (n *node) listening(t testing.TB) {
 	t.Helper()
 	waitFor(t, "serving line", func() bool {
 		n.mu.Lock()
@@ -202,21 +202,21 @@ func (n *node) listening(t *testing.T) {
 	})
 }
 
-func (n *node) write(t *testing.T, name, text string) {
+func (n *node) write(t testing.TB, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(n.dir, name), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (n *node) writeSite(t *testing.T, name, text string) {
+func (n *node) writeSite(t testing.TB, name, text string) {
 	t.Helper()
 	n.write(t, filepath.Join("sites", name), text)
 }
 
 // client returns a client that reaches the node under any name, and speaks
 // only the protocol asked for: h1, h2 or h3.
-func (n *node) client(t *testing.T, proto string) *http.Client {
+func (n *node) client(t testing.TB, proto string) *http.Client {
 	t.Helper()
 	conf := &tls.Config{RootCAs: n.roots}
 	if proto == "h3" {
@@ -239,7 +239,7 @@ func (n *node) client(t *testing.T, proto string) *http.Client {
 }
 
 // get fetches a URL whole.
-func get(t *testing.T, c *http.Client, url string) (*http.Response, []byte) {
+func get(t testing.TB, c *http.Client, url string) (*http.Response, []byte) {
 	t.Helper()
 	resp, err := c.Get(url)
 	if err != nil {
@@ -255,7 +255,7 @@ func get(t *testing.T, c *http.Client, url string) (*http.Response, []byte) {
 
 // waitFor polls until a condition holds; a long bound ends a wait that is
 // in vain.
-func waitFor(t *testing.T, what string, ok func() bool) {
+func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for range 3000 {
 		if ok() {
@@ -270,7 +270,7 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 }
 
 // peakMemory is the largest resident set that a process had, in bytes.
-func peakMemory(t *testing.T, p *process) int64 {
+func peakMemory(t testing.TB, p *process) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
@@ -287,7 +287,7 @@ func peakMemory(t *testing.T, p *process) int64 {
 }
 
 // accessLog is what the node has written of requests so far.
-func (n *node) accessLog(t *testing.T) string {
+func (n *node) accessLog(t testing.TB) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(n.dir, "access.log"))
 	if err != nil {

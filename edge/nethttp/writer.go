@@ -27,6 +27,7 @@ type writer struct {
 	rc      *http.ResponseController
 	hr      *http.Request
 	aborted bool
+	until   time.Time // the write deadline in force
 }
 
 func newWriter(f *Front, w http.ResponseWriter, hr *http.Request) *writer {
@@ -93,7 +94,12 @@ func (w *writer) Flush() error {
 func (w *writer) bound(n int) {
 	lim := &w.front.conf.Limits
 	d := lim.BodyStall + time.Duration(n)*time.Second/time.Duration(lim.MinRate)
-	_ = w.rc.SetWriteDeadline(time.Now().Add(min(d, 3*lim.BodyStall))) // an error shows in Write
+	until := time.Now().Add(min(d, 3*lim.BodyStall))
+	if until.Sub(w.until) < lim.BodyStall/8 {
+		return // near enough: setting one is a message to the server's loop in HTTP/2
+	}
+	w.until = until
+	_ = w.rc.SetWriteDeadline(until) // an error shows in Write
 }
 
 func (w *writer) note(err error) error {
