@@ -49,7 +49,7 @@ func (w *writer) Interim(status int, h exchange.Header) error {
 
 // Head implements exchange.Writer.
 func (w *writer) Head(status int, h exchange.Header, length int64) error {
-	w.bound(0)
+	w.bound(writeChunk)
 	dst := w.w.Header()
 	w.fields(h)
 	if _, ok := dst["Content-Type"]; !ok {
