@@ -320,12 +320,14 @@ func TestAbandonedFills(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		length int64
+		leaves bool // the client goes away, instead of having enough
 		first  string
 		ends   bool
 	}{
-		{"length not known", -1, "x", true},
-		{"much is missing", 1 << 20, "x", true},
-		{"little is missing", 5, "x", false},
+		{"length not known", -1, true, "x", true},
+		{"much is missing", 1 << 20, true, "x", true},
+		{"little is missing", 5, true, "x", false},
+		{"the reader has what it wants", -1, false, "x", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t rig) {
@@ -336,12 +338,17 @@ func TestAbandonedFills(t *testing.T) {
 					r.Body, r.Length = body, c.length
 					return r, nil
 				}}
-				res, err := t.store.Serve(t.Context(), get("/"), plain, o)
+				ctx, leave := context.WithCancel(t.Context())
+				defer leave()
+				res, err := t.store.Serve(ctx, get("/"), plain, o)
 				if err != nil {
 					t.Fatal(err)
 				}
 				body.pieces <- c.first
 				readN(t, res.Response.Body, c.first)
+				if c.leaves {
+					leave()
+				}
 				res.Response.Body.Close()
 				synctest.Wait()
 				if body.isClosed() != c.ends {
@@ -356,6 +363,38 @@ func TestAbandonedFills(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestContentReaderDoesNotKeepAnOutgrownFill: what nobody reads and cannot
+// be stored is not fetched on.
+func TestContentReaderDoesNotKeepAnOutgrownFill(t *testing.T) {
+	bubble(t, func(t rig) {
+		var body *script
+		o := &origin{answer: func(ctx context.Context, n int, _ *exchange.Request) (*exchange.Response, error) {
+			body = newScript(ctx)
+			r := reply(200, "", "cache-control: max-age=60")
+			r.Body, r.Length = body, -1
+			return r, nil
+		}}
+		small := *plain
+		small.ObjectSize = 4
+		res, err := t.store.Serve(t.Context(), get("/"), &small, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body.pieces <- "x"
+		readN(t, res.Response.Body, "x")
+		res.Response.Body.Close()
+		synctest.Wait()
+		if body.isClosed() {
+			t.Fatal("ended while it could still be stored")
+		}
+		body.pieces <- "23456789"
+		synctest.Wait()
+		if !body.isClosed() {
+			t.Error("goes on although nobody reads it and it is too large to store")
+		}
+	})
 }
 
 func TestAbandonedBeforeTheHead(t *testing.T) {

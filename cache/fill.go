@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/internal/limits"
 )
 
 // fly is a fill from its first to its last step, on its own goroutine.
@@ -58,6 +59,7 @@ func (s *Store) judge(f *flight, resp *exchange.Response) {
 		why = refusedStatus
 	case resp.Length > f.limit:
 		why = refusedSize
+		s.counters.Hit(limits.ObjectSize)
 	default:
 		if b = newBody(&s.content, resp.Length, f.limit); b == nil {
 			why = refusedMemory
@@ -237,13 +239,16 @@ func endsHere(src io.Reader) error {
 func (s *Store) outgrow(f *flight) {
 	s.met.windows.Inc()
 	s.met.refusals[refusedSize].Inc()
+	s.counters.Hit(limits.ObjectSize)
 	s.mark(f.markName(), time.Now().Add(missMemory))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unregister(f)
+	f.outgrew = true
 	if f.background {
-		s.countOff(f) // nobody wants to read it, and it was to be stored
+		f.parties-- // nobody wants to read it, and it was to be stored
 	}
+	s.abandon(f)
 }
 
 // crash ends a flight after a panic.

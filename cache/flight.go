@@ -35,6 +35,8 @@ type flight struct {
 	closed  bool               // nobody may join any more
 	doomed  bool               // invalidated while it flew: not to be stored
 	ended   bool               // all has landed or failed: it cannot be abandoned
+	content bool               // somebody left with what it wanted, so the rest is worth storing
+	outgrew bool               // too large to be stored
 	handed  *exchange.Response // for the leader alone, until the leader takes it
 }
 
@@ -256,18 +258,25 @@ func (s *Store) depart(f *flight) {
 	s.countOff(f)
 }
 
-// leave leaves a flight after its body was closed.
-func (s *Store) leave(f *flight) {
+// leave leaves a flight after its body was closed. A reader whose request
+// goes on had what it wanted: a range, or the news that its copy is good.
+func (s *Store) leave(ctx context.Context, f *flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	f.content = f.content || ctx.Err() == nil
 	s.countOff(f)
 }
 
 // countOff takes a party off. The last one's leaving ends the fill, unless
-// so little is missing that it is better had. The caller holds mu.
+// what is missing is worth having. The caller holds mu.
 func (s *Store) countOff(f *flight) {
 	f.parties--
-	if f.parties > 0 || f.ended {
+	s.abandon(f)
+}
+
+// abandon ends a fill that nobody needs. The caller holds mu.
+func (s *Store) abandon(f *flight) {
+	if f.parties > 0 || f.ended || f.content && f.verdict.kept != nil && !f.outgrew {
 		return
 	}
 	if v := f.verdict.kept; v != nil {

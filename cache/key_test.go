@@ -89,7 +89,7 @@ func FuzzKey(f *testing.F) {
 		r1, ok1 := fuzzRequest(path1, query1)
 		r2, ok2 := fuzzRequest(path2, query2)
 		if !ok1 || !ok2 {
-			t.Skip()
+			return
 		}
 		for _, r := range []*exchange.Request{r1, r2} {
 			n := targetOf(r, p)

@@ -64,7 +64,7 @@ func (m *model) Fill(_ context.Context, r *exchange.Request) (*exchange.Response
 	defer m.mu.Unlock()
 	delay := time.Duration(m.rnd.IntN(3)) * 300 * time.Millisecond
 	m.mu.Unlock()
-	time.Sleep(delay)
+	<-time.After(delay)
 	m.mu.Lock()
 	now, asker := time.Now(), r.Header.Get("x-id")
 	if r.Method == "POST" {
@@ -173,7 +173,7 @@ func TestNothingForbidden(t *testing.T) {
 							r.Header.Get("x-id"), r.Header, a.body, a.outcome, why)
 					}
 				})
-				time.Sleep([]time.Duration{0, 100 * time.Millisecond, time.Second, 4 * time.Second}[rnd.IntN(4)])
+				<-time.After([]time.Duration{0, 100 * time.Millisecond, time.Second, 4 * time.Second}[rnd.IntN(4)])
 			}
 			all.Wait()
 		})

@@ -185,7 +185,7 @@ func (s *Store) lead(a *ask, f *flight) (*Result, *exchange.Error) {
 		res.Response.Header = append(res.Response.Header, d.forLeader...)
 		return res, nil
 	}
-	defer s.leave(f)
+	defer s.leave(a.ctx, f)
 	if stale := s.staleOnError(a, d); stale != nil {
 		s.leaderGone(f)
 		return stale, nil
@@ -320,7 +320,7 @@ func (s *Store) open(a *ask, f *flight, outcome exchange.Outcome, status Status)
 	status.TTL, status.HasTTL = o.result.Status.TTL, true
 	o.result.Status = status
 	o.reader.start(a.ctx, v.body, 0, -1)
-	o.reader.left = func() { s.leave(f) }
+	o.reader.left = func() { s.leave(a.ctx, f) }
 	if f.verdict.announced {
 		o.reader.follow()
 	}
@@ -372,7 +372,7 @@ func (o *served) slice(off, n int64) io.ReadCloser {
 	r.start(o.ctx, o.reader.body, off, off+n)
 	if f := o.flight; f != nil {
 		o.store.enter(f)
-		r.left = func() { o.store.leave(f) }
+		r.left = func() { o.store.leave(o.ctx, f) }
 	}
 	return r
 }

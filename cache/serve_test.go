@@ -268,6 +268,42 @@ func TestFlightsLimit(t *testing.T) {
 	})
 }
 
+func TestKeySizeLimit(t *testing.T) {
+	l := limits.Default()
+	l.KeySize = len(targetOf(get("/1234"), plain).key(plain.Site))
+	bubbleOf(t, 4<<20, l, func(t rig) {
+		o := always(200, "x", "cache-control: max-age=60")
+		t.serve(get("/1234"), plain, o).want(t, exchange.Miss, 200, "x")
+		t.serve(get("/12345"), plain, o).want(t, exchange.Pass, 200, "x")
+		if n := t.limits.Hits(limits.KeySize); n != 1 {
+			t.Errorf("counted %d, want 1", n)
+		}
+	})
+}
+
+func TestObjectSizeLimit(t *testing.T) {
+	l := limits.Default()
+	l.ObjectSize = 4
+	for _, sized := range []bool{true, false} {
+		bubbleOf(t, 4<<20, l, func(t rig) {
+			o := fillFunc(func(_ context.Context, r *exchange.Request) (*exchange.Response, error) {
+				resp := reply(200, r.Path[1:], "cache-control: max-age=60")
+				if !sized {
+					resp = unsized(resp)
+				}
+				return resp, nil
+			})
+			for path, second := range map[string]exchange.Outcome{"1234": exchange.Hit, "12345": exchange.Miss} {
+				t.serve(get("/"+path), plain, o).want(t, exchange.Miss, 200, path)
+				t.serve(get("/"+path), plain, o).want(t, second, 200, path)
+			}
+			if t.limits.Hits(limits.ObjectSize) == 0 {
+				t.Errorf("sized %v: not counted", sized)
+			}
+		})
+	}
+}
+
 func TestWithoutRunEverythingPasses(t *testing.T) {
 	s, err := New(Config{Memory: 4 << 20, Limits: limits.Default()}, nil, nil)
 	if err != nil {

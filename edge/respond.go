@@ -17,8 +17,13 @@ func (x *passage) respond(res *cache.Result) error {
 	x.served(res)
 	resp := res.Response
 	sel := selected{status: resp.Status, n: resp.Length}
-	if resp.Slice != nil {
+	switch {
+	case resp.Slice != nil:
 		sel = choose(x.r, resp.Status, resp.Header, resp.Length)
+	case res.Outcome != exchange.Pass:
+		// The origin was asked without the client's conditions; of what
+		// can be read only once no range can be cut.
+		sel = choose(x.r, resp.Status, resp.Header, -1)
 	}
 	h := x.fields(resp.Header, res)
 	switch sel.status {

@@ -23,14 +23,15 @@ const headSlack = 2
 func (f *Front) newServer(base context.Context, secure bool) *http.Server {
 	lim := f.conf.Limits
 	server := &http.Server{
-		Handler:           http.HandlerFunc(f.serveHTTP),
-		ReadHeaderTimeout: lim.HeaderTime,
-		IdleTimeout:       lim.IdleTime,
-		MaxHeaderBytes:    headSlack * lim.RequestHead,
-		BaseContext:       func(net.Listener) context.Context { return base },
-		ConnContext:       connContext,
-		ConnState:         connState,
-		ErrorLog:          zap.NewStdLog(f.conf.Log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
+		Handler:                      http.HandlerFunc(f.serveHTTP),
+		ReadHeaderTimeout:            lim.HeaderTime,
+		IdleTimeout:                  lim.IdleTime,
+		MaxHeaderBytes:               headSlack * lim.RequestHead,
+		BaseContext:                  func(net.Listener) context.Context { return base },
+		ConnContext:                  connContext,
+		ConnState:                    connState,
+		DisableGeneralOptionsHandler: true, // OPTIONS * is the site's to answer
+		ErrorLog:                     zap.NewStdLog(f.conf.Log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          lim.Streams,
 			MaxReceiveBufferPerStream:     lim.StreamWindow,
