@@ -123,6 +123,7 @@ func (s *Store) fetch(a *ask) (*Result, *exchange.Error) {
 			return s.pass(a)
 		case found:
 			return s.stored(a.ctx, a.key, v, a.now), nil
+		case leads, follows:
 		}
 		if err := s.await(a, f, r); err != nil {
 			return nil, err
@@ -241,6 +242,7 @@ func (s *Store) staleWhile(a *ask) *Result {
 		s.depart(f)
 	case found:
 		return s.stored(a.ctx, a.key, v, a.now)
+	case leads, stays: // it is on its way, or there is no room for it
 	}
 	res := s.stored(a.ctx, a.key, a.old, a.now)
 	res.Outcome, res.Status.Detail = exchange.Stale, "stale-while-revalidate"

@@ -52,6 +52,7 @@ func leadersOwn(e *exchange.Error) bool {
 	case exchange.ConnectionLimitReached, exchange.ClientAborted,
 		exchange.HTTPRequestError, exchange.ProxyLoopDetected:
 		return true
+	default:
+		return false
 	}
-	return false
 }
