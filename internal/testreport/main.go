@@ -147,7 +147,7 @@ func reason(output []string) string {
 }
 
 func (d *digest) summary() {
-	fmt.Fprintf(d.out, "\n%d packages: %d tests passed, %d failed, %d skipped\n",
+	fmt.Fprintf(d.out, "\n%d packages\ntests: %d passed, %d failed, %d skipped\n",
 		d.counts["package"], d.counts["pass"], d.counts["fail"], len(d.skipped))
 	slices.Sort(d.skipped)
 	for _, s := range d.skipped {

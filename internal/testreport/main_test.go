@@ -38,7 +38,7 @@ func TestReport(t *testing.T) {
 		says  []string
 		never string
 	}{
-		{name: "passed", in: passed + packageOK, ok: true, says: []string{"ok    p (1.5s)", "1 tests passed, 0 failed, 0 skipped"}, never: "noise"},
+		{name: "passed", in: passed + packageOK, ok: true, says: []string{"ok    p (1.5s)", "tests: 1 passed, 0 failed, 0 skipped"}, never: "noise"},
 		{name: "skipped", in: skipped + packageOK, ok: true, says: []string{"skipped p TestB: needs the command bird (Debian package bird2)"}},
 		{name: "skipped but all are wanted", in: skipped + packageOK, all: true, says: []string{"1 skipped"}},
 		{name: "failed", in: passed + failed + packageFail, says: []string{"c_test.go:9: 1, want 2", "FAIL  p", "FAILED  p TestC"}, never: "noise"},
