@@ -63,6 +63,7 @@ func TestExitCodes(t *testing.T) {
 		{"good site", []string{"check", "-f", write("good.yaml", "hostnames: [a.example]\norigins: [\"https://b.example\"]\n")}, 0, []string{"site good: ok"}},
 		{"broken site", []string{"check", "-f", broken}, 1, []string{"broken.yaml:3: cache.default_ttl", "broken.yaml:4: names: unknown key", "nothing was changed"}},
 		{"good node", []string{"check", "--config", write("node.yaml", nodeFile(dir, ""))}, 0, []string{"drain:", "timeout: 30s"}},
+		{"first example", []string{"check", "--config", "../configs/examples/first/node.yaml"}, 0, []string{"site hello: ok"}},
 		{"port in use", []string{"run", "--config", busy}, 1, []string{taken.Addr().String(), "in use"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -81,37 +81,16 @@ func costNode(b *testing.B, origin string) (c contender, cert string) {
 // costNginx runs the yardstick: one worker on CPU 0, everything a hit.
 func costNginx(b *testing.B, origin, cert string) contender {
 	dir, addr := b.TempDir(), freeAddr(b)
-	var temps strings.Builder
-	for _, name := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		fmt.Fprintf(&temps, "%s_temp_path %s/%s;\n", name, dir, name)
-	}
-	user := ""
-	if os.Geteuid() == 0 {
-		user = "user root;"
-	}
-	conf := fmt.Sprintf(`%s master_process off; daemon off; pid %s/pid; error_log stderr; worker_rlimit_nofile 32768;
-events { worker_connections 16384; multi_accept on; }
-http {
-  %s
-  access_log off; sendfile on; tcp_nopush on; keepalive_timeout 300s; keepalive_requests 100000000;
-  proxy_cache_path %[2]s/cache levels=1:2 keys_zone=c:16m max_size=512m inactive=60m use_temp_path=off;
+	command := []string{"taskset", "-c", "0", testneed.Command(b, "nginx", "nginx-light")}
+	p := runNginx(b, command, addr, dir, fmt.Sprintf(`
+  sendfile on; tcp_nopush on; keepalive_timeout 300s; keepalive_requests 100000000;
+  proxy_cache_path %s/cache levels=1:2 keys_zone=c:16m max_size=512m inactive=60m use_temp_path=off;
   open_file_cache max=1000 inactive=300s; open_file_cache_valid 300s; open_file_cache_min_uses 1;
-  ssl_certificate %[4]s.pem; ssl_certificate_key %[4]s.key; ssl_protocols TLSv1.3; ssl_buffer_size 16k;
+  ssl_certificate %[2]s.pem; ssl_certificate_key %[2]s.key; ssl_protocols TLSv1.3; ssl_buffer_size 16k;
   ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256; http2_max_concurrent_streams 256; http2_chunk_size 16k;
-  server { listen %[5]s ssl http2 backlog=4096;
-    location / { proxy_pass http://%[6]s; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_cache c; proxy_cache_valid 200 60m; } }
-}
-`, user, dir, temps.String(), cert, addr, origin)
-	file := filepath.Join(dir, "nginx.conf")
-	must(b, os.WriteFile(file, []byte(conf), 0o644))
-	p := launch(b, exec.Command("taskset", "-c", "0", testneed.Command(b, "nginx", "nginx-light"), "-e", "stderr", "-c", file))
-	waitFor(b, "nginx", func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	})
+  server { listen %[3]s ssl http2 backlog=4096;
+    location / { proxy_pass http://%[4]s; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_cache c; proxy_cache_valid 200 60m; } }
+`, dir, cert, addr, origin))
 	return contender{"nginx", addr, p.cmd.Process.Pid}
 }
 

@@ -30,27 +30,31 @@ func startNginx(t testing.TB, root string) string {
 		t.Fatal(err)
 	}
 	addr := freeAddr(t)
-	var temps strings.Builder
-	for _, name := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		fmt.Fprintf(&temps, "%s_temp_path %s/%s;\n", name, dir, name)
-	}
-	user := ""
-	if os.Geteuid() == 0 {
-		user = "user root;" // so that it may read the folder of the test
-	}
-	conf := fmt.Sprintf(`%s master_process off; pid %s/pid; error_log stderr; daemon off;
-events { worker_connections 1024; }
-http {
-  %s
-  access_log off; default_type application/octet-stream; keepalive_requests 100000;
+	runNginx(t, []string{nginx}, addr, dir, fmt.Sprintf(`
+  default_type application/octet-stream; keepalive_requests 100000;
   server { listen %s; root %s; autoindex off; add_header Cache-Control "max-age=3600"; }
+`, addr, root))
+	return addr
 }
-`, user, dir, temps.String(), addr, root)
-	file := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(file, []byte(conf), 0o644); err != nil {
-		t.Fatal(err)
+
+// runNginx runs one process of nginx, with everything that it writes in
+// dir, until the test ends; conf is what its http block says.
+func runNginx(t testing.TB, command []string, addr, dir, conf string) *process {
+	t.Helper()
+	var out strings.Builder
+	if os.Geteuid() == 0 {
+		out.WriteString("user root;\n") // so that it may read the folders of tests
 	}
-	launch(t, exec.Command(nginx, "-e", "stderr", "-c", file))
+	fmt.Fprintf(&out, "master_process off; daemon off; pid %s/pid; error_log stderr; worker_rlimit_nofile 32768;\n", dir)
+	out.WriteString("events { worker_connections 16384; multi_accept on; }\nhttp {\naccess_log off;\n")
+	for _, name := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		fmt.Fprintf(&out, "%s_temp_path %s/%s;\n", name, dir, name)
+	}
+	out.WriteString(conf + "}\n")
+	file := filepath.Join(dir, "nginx.conf")
+	must(t, os.WriteFile(file, []byte(out.String()), 0o644))
+	args := append(command[1:], "-e", "stderr", "-c", file)
+	p := launch(t, exec.Command(command[0], args...))
 	waitFor(t, "nginx", func() bool {
 		c, err := net.Dial("tcp", addr)
 		if err == nil {
@@ -58,7 +62,7 @@ http {
 		}
 		return err == nil
 	})
-	return addr
+	return p
 }
 
 // freeAddr returns a loopback address that nothing listens on.
