@@ -82,6 +82,17 @@ var sourceRules = []rule{
 		},
 	},
 	{
+		name:  "every limit is tested",
+		why:   "a limit that nobody has seen refuse may not exist; name it as limits.X in the test that shows it",
+		check: untestedLimits,
+		breaks: []broken{
+			{files{
+				"internal/limits/limits.go": "package limits\n\ntype Limits struct {\n\tA int\n\tB int\n}\n",
+				"a/x_test.go":               "package a\n\n// limits.A\n",
+			}, "limits.B"},
+		},
+	},
+	{
 		name:  "nothing is left for later",
 		why:   "do it, or write it down where work is planned",
 		check: leftovers,
@@ -227,6 +238,32 @@ func skips(tr *tree) (problems []string) {
 		}
 	}
 	return problems
+}
+
+func untestedLimits(tr *tree) (problems []string) {
+	for _, s := range tr.code {
+		if s.path != "internal/limits/limits.go" {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			spec, ok := n.(*ast.TypeSpec)
+			if !ok || spec.Name.Name != "Limits" {
+				return true
+			}
+			for _, f := range spec.Type.(*ast.StructType).Fields.List {
+				if name := "limits." + f.Names[0].Name; !tested(tr, name) {
+					problems = append(problems, name+" stands in no test")
+				}
+			}
+			return false
+		})
+	}
+	return problems
+}
+
+func tested(tr *tree, name string) bool {
+	word := regexp.MustCompile(regexp.QuoteMeta(name) + `\b`)
+	return slices.ContainsFunc(tr.code, func(s *source) bool { return s.test && word.MatchString(s.text) })
 }
 
 // leftovers looks at comments of Go files and at all of other text.
