@@ -53,11 +53,11 @@ func (c Cert) keyPair() (pair tls.Certificate, key string, err error) {
 	if _, err := readCerts(c.Certificate); err != nil {
 		return pair, "certificate", err
 	}
-	certPEM, err := readDocument(c.Certificate)
+	certPEM, err := ReadDocument(c.Certificate)
 	if err != nil {
 		return pair, "certificate", fmt.Errorf("%s %w", c.Certificate, err)
 	}
-	keyPEM, err := readDocument(c.Key)
+	keyPEM, err := ReadDocument(c.Key)
 	if err != nil {
 		return pair, "key", fmt.Errorf("%s %w", c.Key, err)
 	}
@@ -69,7 +69,7 @@ func (c Cert) keyPair() (pair tls.Certificate, key string, err error) {
 
 // readCerts reads a PEM file of certificates, at least one.
 func readCerts(file string) ([]*x509.Certificate, error) {
-	data, err := readDocument(file)
+	data, err := ReadDocument(file)
 	if err != nil {
 		return nil, fmt.Errorf("%s %w", file, err)
 	}

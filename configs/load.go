@@ -18,7 +18,7 @@ type Options struct {
 // diagnostic is an error. Files that it names are not opened; see
 // CheckSet.
 func LoadNode(path string) (*Node, Diagnostics) {
-	data, err := readDocument(path)
+	data, err := ReadDocument(path)
 	if err != nil {
 		return nil, Diagnostics{{File: path, Message: err.Error()}}
 	}
@@ -41,7 +41,7 @@ func ParseNode(file string, data []byte) (*Node, Diagnostics) {
 // diagnostic is an error. Files that it names are not opened; see
 // CheckSet.
 func LoadSite(path string, opt Options) (*Site, Diagnostics) {
-	data, err := readDocument(path)
+	data, err := ReadDocument(path)
 	if err != nil {
 		return nil, Diagnostics{{File: path, Message: err.Error()}}
 	}

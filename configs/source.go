@@ -48,8 +48,9 @@ func (s *source) diagnostic(path string, sev Severity, format string, args ...an
 	}
 }
 
-// readDocument reads a regular file of at most MaxDocument bytes.
-func readDocument(path string) ([]byte, error) { return readFile(path, MaxDocument) }
+// ReadDocument reads a regular file of at most MaxDocument bytes. The error
+// does not repeat the path.
+func ReadDocument(path string) ([]byte, error) { return readFile(path, MaxDocument) }
 
 // readFile reads a regular file. A pipe or a device would make the
 // reader wait for ever.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -93,6 +94,27 @@ func TestSiteFilesTakeEffect(t *testing.T) {
 	n.writeSite(t, "a.yaml", siteDoc("a.example", blue))
 	waitFor(t, "repaired site", func() bool { return says("a.example", "blue") })
 	waitFor(t, "clean bill of health", func() bool { _, v := n.health(t); return len(v.Problems) == 0 })
+}
+
+// TestUnreadableFileHoldsUpNobody: one that is no regular file, or is cut
+// off in the middle, is refused by itself.
+func TestUnreadableFileHoldsUpNobody(t *testing.T) {
+	n := startNode(t, "", map[string]string{"a.yaml": siteDoc("a.example", origin(t, "a"))})
+	if err := syscall.Mkfifo(filepath.Join(n.dir, "sites", "pipe.yaml"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.writeSite(t, "half.yaml", "hostnames: [half.example]\norigins: [\"https://or")
+	n.writeSite(t, "empty.yaml", "")
+	n.writeSite(t, "b.yaml", siteDoc("b.example", origin(t, "b")))
+	waitFor(t, "complaints", func() bool {
+		_, v := n.health(t)
+		return v.complains("pipe.yaml: is not a regular file") && v.complains("half.yaml:") && v.complains("empty.yaml")
+	})
+	for _, host := range []string{"a.example", "b.example"} {
+		if _, body := get(t, n.client(t, "h2"), "https://"+host+"/"); string(body) != host[:1] {
+			t.Errorf("%s answers %q", host, body)
+		}
+	}
 }
 
 // TestTakenHostnameIsRefused: the document that came later is refused, and

@@ -58,6 +58,9 @@ func (s *sites) report(file string, reasons []string, kept bool) {
 // judge returns the document to use for a file: the one read, when it is
 // good, or else the last good one; and why the one read is refused.
 func (s *sites) judge(d *document) (good *document, reasons []string) {
+	if d.unread != nil {
+		return s.lastGood(d.file), []string{fmt.Sprintf("%s: %v", filepath.Join(s.dir, d.file), d.unread)}
+	}
 	old := s.serving[d.file]
 	if old != nil && bytes.Equal(old.data, d.data) {
 		return old, nil

@@ -53,7 +53,9 @@ type sites struct {
 type document struct {
 	file string // name within the folder
 	data []byte
-	conf *configs.Site
+	// unread is why the file could not be read; data is empty then.
+	unread error
+	conf   *configs.Site
 	// site is compiled once, and kept while data stays the same.
 	site *compiled
 }
@@ -187,14 +189,11 @@ func (s *sites) readAll() ([]*document, error) {
 		if e.IsDir() || !configs.IsSiteFile(name) {
 			continue
 		}
-		data, err := os.ReadFile(filepath.Join(s.dir, name))
+		data, err := configs.ReadDocument(filepath.Join(s.dir, name))
 		if errors.Is(err, os.ErrNotExist) {
 			continue // removed since ReadDir
 		}
-		if err != nil {
-			return nil, fmt.Errorf("sites.dir: %w", err)
-		}
-		out = append(out, &document{file: name, data: data})
+		out = append(out, &document{file: name, data: data, unread: err})
 	}
 	return out, nil
 }
