@@ -35,7 +35,7 @@ type contender struct {
 //
 //	go test ./lab -run '^$' -bench Cost -benchtime 1x
 func BenchmarkCost(b *testing.B) {
-	for _, need := range [][2]string{{"nginx", "nginx-light"}, {"wrk", "wrk"}, {"h2load", "nghttp2-client"}, {"taskset", "util-linux"}, {"openssl", "openssl"}} {
+	for _, need := range [][2]string{{"nginx", "nginx-light"}, {"wrk", "wrk"}, {"h2load", "nghttp2-client"}, {"taskset", "util-linux"}} {
 		testneed.Command(b, need[0], need[1])
 	}
 	root := b.TempDir()
@@ -61,11 +61,9 @@ func BenchmarkCost(b *testing.B) {
 func costNode(b *testing.B, origin string) (c contender, cert string) {
 	dir := b.TempDir()
 	cert = filepath.Join(dir, "cert")
-	out, err := exec.Command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-		"-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", cert+".key", "-out", cert+".pem").CombinedOutput()
-	if err != nil {
-		b.Fatalf("openssl: %v\n%s", err, out)
-	}
+	made := selfSigned(b, "localhost")
+	must(b, os.WriteFile(cert+".pem", []byte(made.cert), 0o600))
+	must(b, os.WriteFile(cert+".key", []byte(made.key), 0o600))
 	must(b, os.Mkdir(filepath.Join(dir, "sites"), 0o755))
 	site := fmt.Sprintf("hostnames: [localhost]\ntls: { cert: { certificate: %[1]s.pem, key: %[1]s.key } }\norigins: [\"http://%[2]s\"]\n", cert, origin)
 	must(b, os.WriteFile(filepath.Join(dir, "sites", "cost.yaml"), []byte(site), 0o644))

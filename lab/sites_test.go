@@ -128,6 +128,33 @@ func TestTakenHostnameIsRefused(t *testing.T) {
 	}
 }
 
+// TestLostCertificateFileEndsNoSite: a site whose certificate file goes
+// away serves on with what was read, whatever else changes.
+func TestLostCertificateFileEndsNoSite(t *testing.T) {
+	n := startNode(t, "", map[string]string{"b.yaml": siteDoc("b.example", origin(t, "b"))})
+	pair := selfSigned(t, "a.example")
+	n.roots.AppendCertsFromPEM([]byte(pair.cert))
+	n.write(t, "a.crt", pair.cert)
+	n.write(t, "a.key", pair.key)
+	n.writeSite(t, "a.yaml", fmt.Sprintf("hostnames: [a.example]\ntls: { cert: { certificate: ../a.crt, key: ../a.key } }\norigins: [%q]\n", origin(t, "a")))
+	says := func(host, want string) bool {
+		resp, err := n.client(t, "h1").Get("https://" + host + "/")
+		if err != nil {
+			return false
+		}
+		defer func() { _ = resp.Body.Close() }()
+		body, _ := io.ReadAll(resp.Body)
+		return string(body) == want
+	}
+	waitFor(t, "site with files", func() bool { return says("a.example", "a") })
+	must(t, os.Remove(filepath.Join(n.dir, "a.crt")))
+	n.writeSite(t, "b.yaml", siteDoc("b.example", origin(t, "changed")))
+	waitFor(t, "changed site", func() bool { return says("b.example", "changed") })
+	if !says("a.example", "a") {
+		t.Error("the site with the lost file ended")
+	}
+}
+
 // TestReloadDropsNothing changes sites while a download and a tunnel are
 // under way.
 func TestReloadDropsNothing(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"go.uber.org/zap"
 
@@ -106,7 +105,7 @@ func (s *sites) compile(d *document) (reasons []string) {
 	if conf == nil || len(reasons) > 0 {
 		return reasons
 	}
-	if reasons = s.clashes([]*configs.Site{conf}); len(reasons) > 0 {
+	if reasons = s.wrong(conf, []*configs.Site{conf}); len(reasons) > 0 {
 		return reasons
 	}
 	compiled, err := s.compiler.compile(conf)
@@ -118,56 +117,69 @@ func (s *sites) compile(d *document) (reasons []string) {
 }
 
 // unclash refuses documents that claim what another one has: a hostname
-// or a name. Those that serve already come first and keep theirs.
+// or a name. Those that serve already come first and keep theirs; nothing
+// that has become wrong around them, such as a certificate file that is
+// gone, ends them.
 func (s *sites) unclash(r *round) {
-	slices.SortStableFunc(r.accepted, func(a, b *document) int {
-		switch {
-		case s.isServing(a) == s.isServing(b):
-			return strings.Compare(a.file, b.file)
-		case s.isServing(a):
-			return -1
+	claims := claims{}
+	var candidates []*document
+	for _, d := range r.accepted {
+		if s.isServing(d) {
+			claims.enter(d)
+		} else {
+			candidates = append(candidates, d)
 		}
-		return 1
-	})
-	if len(s.clashes(confs(r.accepted))) == 0 {
-		return
 	}
-	candidates := r.accepted
-	r.accepted = nil
+	r.accepted = slices.DeleteFunc(r.accepted, func(d *document) bool { return !s.isServing(d) })
 	for _, d := range candidates {
-		reasons := s.clashes(confs(r.accepted, d))
-		if len(reasons) == 0 {
+		if other := claims.rival(d); other != nil {
+			file := d.file
+			reasons := s.wrong(d.conf, []*configs.Site{other.conf, d.conf})
+			r.refuse(file, reasons)
+			if d = s.lastGood(file); d != nil && claims.rival(d) != nil {
+				d = nil
+			}
+			s.report(file, reasons, d != nil)
+		}
+		if d != nil {
+			claims.enter(d)
 			r.accepted = append(r.accepted, d)
-			continue
-		}
-		r.refuse(d.file, reasons)
-		old := s.lastGood(d.file)
-		if old == d || old != nil && len(s.clashes(confs(r.accepted, old))) > 0 {
-			old = nil
-		}
-		s.report(d.file, reasons, old != nil)
-		if old != nil {
-			r.accepted = append(r.accepted, old)
 		}
 	}
-}
-
-func confs(docs []*document, more ...*document) (out []*configs.Site) {
-	for _, d := range slices.Concat(docs, more) {
-		out = append(out, d.conf)
-	}
-	return out
 }
 
 func (s *sites) isServing(d *document) bool { return s.serving[d.file] == d }
 
-// clashes returns what is wrong with sites beside each other, and with the
-// files that they name.
-func (s *sites) clashes(sites []*configs.Site) (reasons []string) {
-	for _, diag := range configs.CheckSet(sites, s.node.conf) {
-		// What has become wrong with the node's own files since it started
-		// is no site's fault.
-		if diag.Severity == configs.Error && diag.File != s.node.conf.File() {
+// claims is who has what no two sites may have.
+type claims map[string]*document
+
+// of lists what a document claims. A name and a hostname never meet: a
+// hostname has no space.
+func (claims) of(d *document) []string {
+	return append(slices.Clone(d.conf.Hostnames), "site "+d.conf.Name)
+}
+
+func (c claims) enter(d *document) {
+	for _, what := range c.of(d) {
+		c[what] = d
+	}
+}
+
+// rival returns who has something that d claims.
+func (c claims) rival(d *document) *document {
+	for _, what := range c.of(d) {
+		if other := c[what]; other != nil {
+			return other
+		}
+	}
+	return nil
+}
+
+// wrong returns what CheckSet says of one site of a set: not of others,
+// nor of the node's own files.
+func (s *sites) wrong(conf *configs.Site, set []*configs.Site) (reasons []string) {
+	for _, diag := range configs.CheckSet(set, s.node.conf) {
+		if diag.Severity == configs.Error && diag.File == conf.File() {
 			reasons = append(reasons, diag.String())
 		}
 	}
