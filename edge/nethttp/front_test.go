@@ -297,6 +297,9 @@ func TestDrainLetsRequestsEnd(t *testing.T) {
 			if b, err := io.ReadAll(resp.Body); err == nil && string(b) == "ok" {
 				ok.Add(1)
 			}
+			if proto == exchange.HTTP11 && !resp.Close {
+				t.Error("an HTTP/1.1 client was not told that its connection closes")
+			}
 		})
 	}
 	for range protos {

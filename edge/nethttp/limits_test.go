@@ -167,19 +167,7 @@ func TestHTTP2Announces(t *testing.T) {
 	r := start(t, nil, func(c *Config) {
 		c.Limits.Streams, c.Limits.StreamWindow, c.Limits.ConnWindow = 7, 70_000, 200_000
 	})
-	conf := r.tls.Clone()
-	conf.NextProtos = []string{"h2"}
-	c, err := tls.Dial("tcp", r.HTTPSAddrs()[0].String(), conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.Close() }()
-	_, _ = io.WriteString(c, http2.ClientPreface)
-	framer := http2.NewFramer(c, c)
-	if err := framer.WriteSettings(); err != nil {
-		t.Fatal(err)
-	}
-	var settings *http2.SettingsFrame
+	framer := dialHTTP2(t, r)
 	for {
 		frame, err := framer.ReadFrame()
 		if err != nil {
@@ -190,9 +178,8 @@ func TestHTTP2Announces(t *testing.T) {
 			if f.IsAck() {
 				continue
 			}
-			settings = f
 			for id, want := range map[http2.SettingID]uint32{http2.SettingMaxConcurrentStreams: 7, http2.SettingInitialWindowSize: 70_000} {
-				if got, ok := settings.Value(id); !ok || got != want {
+				if got, ok := f.Value(id); !ok || got != want {
 					t.Errorf("%v is %d, want %d", id, got, want)
 				}
 			}
@@ -203,4 +190,43 @@ func TestHTTP2Announces(t *testing.T) {
 			return
 		}
 	}
+}
+
+// dialHTTP2 opens a connection of HTTP/2 as far as the client's preface.
+func dialHTTP2(t *testing.T, r *running) *http2.Framer {
+	t.Helper()
+	conf := r.tls.Clone()
+	conf.NextProtos = []string{"h2"}
+	c, err := tls.Dial("tcp", r.HTTPSAddrs()[0].String(), conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_, _ = io.WriteString(c, http2.ClientPreface)
+	framer := http2.NewFramer(c, c)
+	if err := framer.WriteSettings(); err != nil {
+		t.Fatal(err)
+	}
+	return framer
+}
+
+// TestDrainSaysGoAway: an idle HTTP/2 client is told, and does not hold up
+// the stop.
+func TestDrainSaysGoAway(t *testing.T) {
+	r := start(t, nil, func(c *Config) { c.Drain = time.Hour })
+	framer := dialHTTP2(t, r)
+	if _, err := framer.ReadFrame(); err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatalf("closed without GOAWAY: %v", err)
+		}
+		if _, ok := frame.(*http2.GoAwayFrame); ok {
+			break
+		}
+	}
+	<-r.ended
 }
