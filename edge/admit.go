@@ -71,6 +71,7 @@ func (s *Server) admit(r *exchange.Request) reason {
 	for _, name := range r.Header.Nominated() {
 		r.Header.Del(name)
 	}
+	r.Header.JoinCookies()
 	if looped(r.Header) {
 		s.met.loops.Inc()
 		return loop
@@ -78,11 +79,12 @@ func (s *Server) admit(r *exchange.Request) reason {
 	return admitted
 }
 
-// validMethod refuses what is no token, and the two methods that a reverse
+// validMethod refuses what is no token, and the methods that a reverse
 // proxy must not carry: CONNECT would make it an open one, TRACE would
-// show a script the fields that we add (RFC 9110, 9.3.6 and 9.3.8).
+// show a script the fields that we add (RFC 9110, 9.3.6 and 9.3.8), and a
+// PURGE by anybody would empty the caches behind us.
 func validMethod(m string) bool {
-	return httpguts.ValidHeaderFieldName(m) && m != http.MethodConnect && m != http.MethodTrace
+	return httpguts.ValidHeaderFieldName(m) && m != http.MethodConnect && m != http.MethodTrace && m != "PURGE"
 }
 
 func (s *Server) admitTarget(r *exchange.Request) reason {
@@ -96,13 +98,18 @@ func (s *Server) admitTarget(r *exchange.Request) reason {
 	if !strings.HasPrefix(r.Path, "/") || !validTarget(r.Path) || !validTarget(r.Query) {
 		return badTarget
 	}
+	path, ok := exchange.NormalPath(r.Path)
+	if !ok {
+		return badTarget
+	}
+	// From here on rule, key and origin see one string.
+	r.Path, r.Query = path, exchange.NormalQuery(r.Query)
 	return admitted
 }
 
 // validTarget refuses bytes that no request target holds (RFC 9112, 3.2)
 // and that a server behind us might cut, split or decode: controls, space,
-// fragments and everything outside ASCII. Half-written percent-encodings
-// pass: they are common, and go to the origin as they are.
+// fragments and everything outside ASCII.
 func validTarget(t string) bool {
 	for i := range len(t) {
 		if c := t[i]; c <= ' ' || c >= 0x7f || c == '#' || c == '\\' {

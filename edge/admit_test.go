@@ -42,7 +42,11 @@ func TestAdmit(t *testing.T) {
 		{"ordinary", nil, admitted},
 		{"options of all", func(r *exchange.Request) { r.Method, r.Path = "OPTIONS", "*" }, admitted},
 		{"extension method", func(r *exchange.Request) { r.Method = "M-SEARCH" }, admitted},
-		{"half-written encoding", func(r *exchange.Request) { r.Path = "/50%" }, admitted},
+		{"half-written encoding in a query", func(r *exchange.Request) { r.Query = "?50%" }, admitted},
+		{"half-written encoding", func(r *exchange.Request) { r.Path = "/50%" }, badTarget},
+		{"dot segment", func(r *exchange.Request) { r.Path = "/a/../b" }, badTarget},
+		{"encoded dot segment", func(r *exchange.Request) { r.Path = "/a/%2e%2e%2fb" }, badTarget},
+		{"purge", func(r *exchange.Request) { r.Method = "PURGE" }, badMethod},
 		{"connect", func(r *exchange.Request) { r.Method = "CONNECT" }, badMethod},
 		{"trace", func(r *exchange.Request) { r.Method = "TRACE" }, badMethod},
 		{"method with space", func(r *exchange.Request) { r.Method = "GET /" }, badMethod},
@@ -78,6 +82,22 @@ func TestHostTakesItsCanonicalForm(t *testing.T) {
 	r := request(func(r *exchange.Request) { r.Host = "SHOP.example." })
 	if s.admit(r) != admitted || r.Host != "shop.example" {
 		t.Errorf("host %q", r.Host)
+	}
+}
+
+// Rules, keys and origins see one spelling of a target, and one of
+// cookies.
+func TestTargetTakesItsNormalForm(t *testing.T) {
+	s, _ := admitting(t, nil)
+	r := request(func(r *exchange.Request) {
+		r.Path, r.Query = "/%61ccount%2f", "?%73ecret=1"
+		r.Header = exchange.Header{{Name: "cookie", Value: "a=1"}, {Name: "x", Value: "y"}, {Name: "cookie", Value: "b=2"}}
+	})
+	if s.admit(r) != admitted || r.Path != "/account%2F" || r.Query != "?secret=1" {
+		t.Errorf("%q and %q", r.Path, r.Query)
+	}
+	if got := r.Header.Values("cookie"); len(got) != 1 || got[0] != "a=1; b=2" {
+		t.Errorf("cookies %q", got)
 	}
 }
 

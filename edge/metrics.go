@@ -119,7 +119,7 @@ func (x *passage) count() {
 	}
 	met.requests[x.outcome].Inc()
 	met.bytesOut.Add(float64(x.sent))
-	met.bytesIn.Add(float64(x.received))
+	met.bytesIn.Add(float64(x.received.Load()))
 	class := x.status / 100
 	if class > 5 {
 		class = 0

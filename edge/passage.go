@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -33,9 +34,12 @@ type passage struct {
 	status    int    // of the final response; 0 while no head was sent
 	ttl       int64  // seconds left, when hasTTL
 	hasTTL    bool
-	received  int64 // bytes of the request's content
 	sent      int64 // bytes of the response's content
 	firstByte time.Duration
+
+	// received counts the bytes of the request's content. An upload may
+	// outlive its answer: its goroutine is the origin's.
+	received atomic.Int64
 }
 
 func (s *Server) begin(ctx context.Context, w exchange.Writer, r *exchange.Request) *passage {
@@ -50,13 +54,13 @@ func (s *Server) begin(ctx context.Context, w exchange.Writer, r *exchange.Reque
 // counted counts the content that a client sends.
 type counted struct {
 	io.ReadCloser
-	n *int64
+	n *atomic.Int64
 }
 
 // Read implements io.Reader.
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
-	*c.n += int64(n)
+	c.n.Add(int64(n))
 	return n, err
 }
 
@@ -69,6 +73,11 @@ func (x *passage) end() {
 		x.panicked(p)
 	}
 	if x.r.Body != nil {
+		if x.status != 0 && x.cause != exchange.ClientAborted {
+			// The client may be waiting for this before it sends more, or
+			// sends nothing more at all.
+			_ = x.w.Flush() // an error shows when the connection is used
+		}
 		_ = x.r.Body.Close() // the front end decides about the connection
 	}
 	x.count()

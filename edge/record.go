@@ -32,7 +32,7 @@ func (x *passage) record(log *zap.Logger) {
 		zap.Stringer("proto", r.Proto),
 		zap.Int("status", x.status),
 		zap.Stringer("outcome", x.outcome),
-		zap.Int64("bytes_in", x.received),
+		zap.Int64("bytes_in", x.received.Load()),
 		zap.Int64("bytes_out", x.sent),
 		zap.Float64("first_byte_ms", ms(x.firstByte)),
 		zap.Float64("total_ms", ms(time.Since(r.Arrived))),

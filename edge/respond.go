@@ -16,30 +16,41 @@ import (
 func (x *passage) respond(res *cache.Result) error {
 	x.served(res)
 	resp := res.Response
-	sel := selected{status: resp.Status, n: resp.Length}
-	switch {
-	case resp.Slice != nil:
-		sel = choose(x.r, resp.Status, resp.Header, resp.Length)
-	case res.Outcome != exchange.Pass:
-		// The origin was asked without the client's conditions; of what
-		// can be read only once no range can be cut.
-		sel = choose(x.r, resp.Status, resp.Header, -1)
-	}
+	sel := x.selects(res)
 	h := x.fields(resp.Header, res)
-	switch sel.status {
-	case http.StatusNotModified:
+	switch {
+	case sel.status == http.StatusNotModified:
 		return x.bare(sel.status, h)
-	case http.StatusPreconditionFailed:
-		x.page(sel.status, nil)
-		return nil
-	case http.StatusRequestedRangeNotSatisfiable:
+	case sel.status == resp.Status:
+		return x.whole(res, h)
+	case sel.status == http.StatusPartialContent:
+		return x.part(res, h, sel)
+	case sel.status == http.StatusRequestedRangeNotSatisfiable:
 		x.page(sel.status, exchange.Header{{Name: "content-range", Value: fmt.Sprintf("bytes */%d", resp.Length)}})
 		return nil
-	case http.StatusPartialContent:
-		if resp.Slice != nil {
-			return x.part(resp, h, sel, live(res.Outcome))
-		}
 	}
+	x.page(sel.status, nil)
+	return nil
+}
+
+// selects evaluates the client's conditions and its range, where the
+// cache has taken them out of what the origin was asked.
+func (x *passage) selects(res *cache.Result) selected {
+	resp := res.Response
+	if res.Outcome == exchange.Pass {
+		return selected{status: resp.Status, n: resp.Length}
+	}
+	sel := choose(x.r, resp.Status, resp.Header, resp.Length)
+	if sel.status == http.StatusPartialContent && resp.Slice == nil && sel.off > 0 {
+		// What can be read only once is read from its beginning.
+		return selected{status: resp.Status, n: resp.Length}
+	}
+	return sel
+}
+
+// whole sends the response as it is.
+func (x *passage) whole(res *cache.Result, h exchange.Header) error {
+	resp := res.Response
 	if resp.Slice != nil && !h.Has("accept-ranges") && resp.Length >= 0 && resp.Status == http.StatusOK {
 		h.Add("accept-ranges", "bytes")
 	}
@@ -71,13 +82,17 @@ func (x *passage) bare(status int, h exchange.Header) error {
 }
 
 // part sends one part of a representation (RFC 9110, 15.3.7.1).
-func (x *passage) part(resp *exchange.Response, h exchange.Header, sel selected, live bool) error {
+func (x *passage) part(res *cache.Result, h exchange.Header, sel selected) error {
+	resp := res.Response
 	h.Set("content-range", contentRange(sel.off, sel.n, resp.Length))
 	if err := x.head(http.StatusPartialContent, h, sel.n); err != nil {
 		return x.gone(err)
 	}
+	if resp.Slice == nil {
+		return x.content(io.LimitReader(resp.Body, sel.n), &exchange.Response{}, true)
+	}
 	body := resp.Slice(sel.off, sel.n)
-	err := x.content(body, &exchange.Response{}, live)
+	err := x.content(body, &exchange.Response{}, live(res.Outcome))
 	return errors.Join(err, body.Close())
 }
 

@@ -31,7 +31,8 @@ func (x *passage) tunnel(res *cache.Result) {
 	if j.run() {
 		x.s.conf.Counters.Hit(limits.TunnelIdle)
 	}
-	x.received, x.sent = j.up.Load(), j.down.Load()
+	x.received.Store(j.up.Load())
+	x.sent = j.down.Load()
 }
 
 // join is two connections that became one.

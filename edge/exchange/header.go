@@ -60,6 +60,15 @@ func (h Header) Joined(name string) string {
 	return strings.Join(h.Values(name), ", ")
 }
 
+// JoinCookies makes one line of the cookie lines that a client may send in
+// HTTP/2 and HTTP/3 (RFC 9113, 8.2.3), so that one cookie reads the same
+// however it came.
+func (h *Header) JoinCookies() {
+	if lines := h.Values("cookie"); len(lines) > 1 {
+		h.Set("cookie", strings.Join(lines, "; "))
+	}
+}
+
 // Members iterates over the elements of all lines of a list field
 // (RFC 9110, 5.6.1) without regard to quoted strings: it is for fields
 // whose elements are tokens, such as connection or vary.

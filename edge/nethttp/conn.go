@@ -92,6 +92,7 @@ type phase = uint32
 const (
 	handshaking phase = iota // or, on a plain connection, its first head
 	active
+	reading // a request's body
 	idle
 )
 
@@ -127,6 +128,14 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// CloseWrite ends our direction only.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
 // countTimeout names the limit behind a read deadline that has passed.
 // Deadlines within a body are counted where they are set.
 func (c *conn) countTimeout() {
@@ -148,13 +157,7 @@ func (c *conn) Close() error {
 
 // connState follows net/http's view of a connection.
 func connState(c net.Conn, state http.ConnState) {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
-	own, ok := c.(*conn)
-	if !ok {
-		return
-	}
+	own := below(c)
 	switch state {
 	case http.StateActive:
 		own.phase.Store(active)
@@ -162,6 +165,14 @@ func connState(c net.Conn, state http.ConnState) {
 		own.phase.Store(idle)
 	default: // a new connection has its phase; of others nothing is read
 	}
+}
+
+// below returns our connection under net/http's.
+func below(c net.Conn) *conn {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	return c.(*conn) // every listener of ours makes these
 }
 
 // quicListener accepts QUIC connections within the bound per client.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
@@ -46,17 +47,17 @@ func (f *Front) request(w *writer, hr *http.Request, info *connInfo) *exchange.R
 	if r.Upgrade != "" {
 		r.Method = http.MethodGet
 	}
-	f.content(r, w, hr)
+	f.content(r, w, hr, info)
 	return r
 }
 
 // content gives the request its body, if it has one.
-func (f *Front) content(r *exchange.Request, w *writer, hr *http.Request) {
+func (f *Front) content(r *exchange.Request, w *writer, hr *http.Request, info *connInfo) {
 	if hr.Body == nil || hr.Body == http.NoBody || hr.ContentLength == 0 || r.Upgrade != "" {
 		r.Length = 0
 		return
 	}
-	b := newBody(w, hr.Body)
+	b := newBody(w, hr.Body, info.tcp)
 	if r.Proto == exchange.HTTP3 && r.Length < 0 && b.empty() {
 		r.Length = 0
 		return
@@ -70,7 +71,7 @@ func proto(hr *http.Request) exchange.Proto {
 		return exchange.HTTP3
 	case hr.ProtoMajor == 2:
 		return exchange.HTTP2
-	case hr.ProtoMinor == 1:
+	case hr.ProtoMinor >= 1:
 		return exchange.HTTP11
 	}
 	return exchange.HTTP10
@@ -170,19 +171,31 @@ func (f *Front) trailer(hr *http.Request) func() exchange.Header {
 	}
 }
 
+// linger is how long the rest of a body that nobody wants may take.
+const linger = time.Second
+
 // body is a request body that must keep coming: after a grace its rate
-// may not fall under the limit.
+// may not fall under the limit. One goroutine reads it; another may close
+// it meanwhile.
 type body struct {
-	w       *writer
+	w   *writer
+	rc  io.ReadCloser
+	tcp *conn // nil over QUIC
+
+	whole atomic.Bool // read to its end
+
+	// Owned by the reader.
 	peeked  []byte // read already, by empty
-	rc      io.ReadCloser
 	read    int64
 	waited  time.Duration // time spent waiting for the client
-	ended   bool
 	failure error
 }
 
-func newBody(w *writer, rc io.ReadCloser) *body { return &body{w: w, rc: rc} }
+func newBody(w *writer, rc io.ReadCloser, tcp *conn) *body {
+	b := &body{w: w, rc: rc, tcp: tcp}
+	w.body = b
+	return b
+}
 
 // empty waits for the first byte or the end. A head of HTTP/3 does not say
 // whether content follows: only the end of the stream does, and it comes
@@ -209,32 +222,41 @@ func (b *body) Read(p []byte) (int, error) {
 	allowed := lim.BodyStall + time.Duration(b.read)*time.Second/time.Duration(lim.MinRate) - b.waited
 	allowed = min(max(allowed, time.Millisecond), lim.BodyStall)
 	start := time.Now()
+	b.enter(reading)
 	_ = b.w.rc.SetReadDeadline(start.Add(allowed)) // an error shows in Read
 	n, err := b.rc.Read(p)
 	b.waited += time.Since(start)
 	b.read += int64(n)
-	if err != nil {
-		b.end()
-		if isTimeout(err) {
-			b.w.front.conf.Counters.Hit(limits.MinRate)
-		}
-		b.failure = err
+	switch {
+	case err == io.EOF:
+		b.finish()
+	case err != nil && isTimeout(err):
+		b.w.front.conf.Counters.Hit(limits.MinRate)
 	}
+	b.failure = err
 	return n, err
 }
 
-// end takes the read deadline away: net/http reads on in the background to
-// learn of a client that leaves, and a deadline would look like one.
-func (b *body) end() {
-	if !b.ended {
-		b.ended = true
-		_ = b.w.rc.SetReadDeadline(time.Time{})
+// finish takes the read deadline away: net/http reads on in the background
+// to learn of a client that leaves, and a deadline would look like one.
+func (b *body) finish() {
+	b.whole.Store(true)
+	b.enter(active)
+	_ = b.w.rc.SetReadDeadline(time.Time{})
+}
+
+func (b *body) enter(p phase) {
+	if b.tcp != nil {
+		b.tcp.phase.Store(p)
 	}
 }
 
-// Close implements io.Closer.
+// Close implements io.Closer. net/http reads a part of what is left, to
+// save the connection; a client that sends nothing must not hold it up.
 func (b *body) Close() error {
-	b.end()
+	if !b.whole.Load() {
+		_ = b.w.rc.SetReadDeadline(time.Now().Add(linger)) // an error shows in Close
+	}
 	return b.rc.Close()
 }
 

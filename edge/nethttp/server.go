@@ -73,6 +73,7 @@ type connInfo struct {
 	// Static after the connection was accepted.
 	client, local netip.AddrPort
 	shared        exchange.Conn
+	tcp           *conn // nil over QUIC
 
 	// Set by the first request: the handshake is over by then.
 	once sync.Once
@@ -83,6 +84,7 @@ func connContext(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, &connInfo{
 		client: addrPort(c.RemoteAddr()),
 		local:  addrPort(c.LocalAddr()),
+		tcp:    below(c),
 	})
 }
 

@@ -3,6 +3,7 @@ package nethttp
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -28,6 +29,7 @@ type writer struct {
 	hr      *http.Request
 	aborted bool
 	until   time.Time // the write deadline in force
+	body    *body     // of the request; nil when it has none
 }
 
 func newWriter(f *Front, w http.ResponseWriter, hr *http.Request) *writer {
@@ -54,6 +56,10 @@ func (w *writer) Head(status int, h exchange.Header, length int64) error {
 	w.fields(h)
 	if _, ok := dst["Content-Type"]; !ok {
 		dst["Content-Type"] = nil // keeps net/http from guessing one
+	}
+	if w.hr.ProtoMajor == 1 && w.body != nil && !w.body.whole.Load() {
+		// What is left of the body would be read as the next request.
+		dst["Connection"] = []string{"close"}
 	}
 	if length >= 0 && status != http.StatusNoContent && status != http.StatusNotModified {
 		dst["Content-Length"] = []string{fmt.Sprint(length)}
@@ -188,7 +194,7 @@ func (t *connTunnel) CloseWrite() error {
 	if cw, ok := t.Conn.(interface{ CloseWrite() error }); ok {
 		return cw.CloseWrite()
 	}
-	return nil
+	return errors.ErrUnsupported
 }
 
 // Close implements io.Closer.
