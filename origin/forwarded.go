@@ -15,13 +15,41 @@ const pseudonym = "landfall"
 // introduce, so that a client's own must not pass: what we say about the
 // client, and the fields by which some servers let a request name another
 // URL than its own.
+//
+// Servers behind a CGI-like interface read an underscore and a hyphen as
+// the same, so a name counts in either spelling.
 func ours(name string) bool {
-	switch name {
-	case "cdn-loop", "forwarded", "host", "via", "x-real-ip", "x-request-id",
-		"front-end-https", "x-host", "x-original-host", "x-original-url", "x-rewrite-url":
-		return true
+	if strings.Contains(name, "_") {
+		name = strings.ReplaceAll(name, "_", "-")
+		if exchange.HopByHop(name) {
+			return true // an alias of a field that frames
+		}
 	}
-	return strings.HasPrefix(name, "x-forwarded-")
+	return rebuilt[name] || strings.HasPrefix(name, "x-forwarded-")
+}
+
+var rebuilt = set(
+	"cdn-loop", "forwarded", "host", "via", "x-real-ip", "x-request-id",
+	// who the client is
+	"cf-connecting-ip", "client-ip", "fastly-client-ip", "true-client-ip", "x-client-ip", "x-cluster-client-ip", "x-forwarded",
+	// another URL, host or scheme than the request's
+	"base-url", "front-end-https", "x-backend-host", "x-envoy-original-path", "x-host", "x-http-host-override",
+	"x-original-host", "x-original-uri", "x-original-url", "x-override-url", "x-rewrite-url", "x-scheme", "x-url-scheme",
+	// HTTP_PROXY to a program behind CGI (CVE-2016-5385)
+	"proxy",
+)
+
+// override are the fields by which some servers let a request have another
+// method than its own. A GET that is a DELETE behind us would be stored as
+// the answer to the GET.
+var override = set("x-http-method", "x-http-method-override", "x-method-override")
+
+func set(names ...string) map[string]bool {
+	m := make(map[string]bool, len(names))
+	for _, name := range names {
+		m[name] = true
+	}
+	return m
 }
 
 // introduce adds what we tell an endpoint about the client and about

@@ -149,13 +149,13 @@ func (h *head) unfold(line string) error {
 }
 
 // lowerNames lowers the case of everything from the start of a line to its
-// colon.
+// colon; a line that begins with white space goes on with the value before.
 func lowerNames(b []byte) {
 	name := true
 	for i, c := range b {
 		switch {
 		case c == '\n':
-			name = true
+			name = i+1 < len(b) && b[i+1] != ' ' && b[i+1] != '\t'
 		case c == ':':
 			name = false
 		case name && 'A' <= c && c <= 'Z':

@@ -111,6 +111,7 @@ func (o *Origin) fields(r *exchange.Request, hasBody bool) http.Header {
 	for _, f := range r.Header {
 		switch {
 		case exchange.HopByHop(f.Name), ours(f.Name), slices.Contains(drop, f.Name):
+		case override[f.Name] && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		case f.Name == "expect" && (!hasBody || !strings.EqualFold(f.Value, "100-continue")):
 		case f.Name == "cookie" && out["Cookie"] != nil:
 			// HTTP/2 and HTTP/3 may split it, HTTP/1.1 may not

@@ -241,6 +241,37 @@ func FuzzTarget(f *testing.F) {
 	})
 }
 
+// TestFieldsThatPose: a client cannot say for us who it is, or ask for
+// another URL than its own, in any spelling.
+func TestFieldsThatPose(t *testing.T) {
+	for _, name := range []string{
+		"x-forwarded-for", "x_forwarded_for", "x-forwarded_host", "x_real_ip", "true-client-ip", "cf-connecting-ip",
+		"x-original-url", "x_original_url", "x-rewrite-url", "x-original-uri", "proxy", "content_length", "transfer_encoding", "x_scheme",
+	} {
+		if !ours(name) {
+			t.Errorf("%s passes", name)
+		}
+	}
+	for _, name := range []string{"accept", "cookie", "x-custom", "sec_websocket_key", "user-agent"} {
+		if ours(name) {
+			t.Errorf("%s does not pass", name)
+		}
+	}
+}
+
+// TestMethodOverride: a GET stays a GET behind us, as it is stored as one.
+func TestMethodOverride(t *testing.T) {
+	for method, passes := range map[string]bool{"GET": false, "HEAD": false, "POST": true} {
+		r := get("/")
+		r.Method = method
+		r.Header.Add("x-http-method-override", "DELETE")
+		lines := sent(t, config(t, "http://127.0.0.1"), r)
+		if got := slices.Contains(lines, "X-Http-Method-Override: DELETE"); got != passes {
+			t.Errorf("%s: passes %v, want %v", method, got, passes)
+		}
+	}
+}
+
 func FuzzForwarded(f *testing.F) {
 	f.Add(`for=192.0.2.1;host="a:1", for="[2001:db8::1]"`)
 	f.Add(`for="a\"b"`)

@@ -45,8 +45,8 @@ func (d *devCmd) Run(c *console) error {
 	if d.Nodes != 1 {
 		return fmt.Errorf("%w: --nodes %d: this version runs one node; a PoP of several comes with a later one", errUsage, d.Nodes)
 	}
-	if d.Origin != nil && (d.Origin.Host == "" || d.Origin.Scheme != "http" && d.Origin.Scheme != "https") {
-		return fmt.Errorf("%w: --origin %s: give scheme and host, such as http://127.0.0.1:3000", errUsage, d.Origin)
+	if o := d.Origin; o != nil && (o.Scheme != "http" && o.Scheme != "https" || o.String() != o.Scheme+"://"+o.Host && o.String() != o.Scheme+"://"+o.Host+"/") {
+		return fmt.Errorf("%w: --origin %s: give scheme and host, and nothing else, such as http://127.0.0.1:3000", errUsage, o.Redacted())
 	}
 	for _, dir := range []string{d.Dir, d.sitesDir()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -59,9 +59,6 @@ func (d *devCmd) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(d.sitesDir(), "demo.yaml"), d.site(origin), 0o600); err != nil {
-		return err
-	}
 	conf, err := d.node()
 	if err != nil {
 		return err
@@ -69,6 +66,10 @@ func (d *devCmd) Run(c *console) error {
 	var n *node.Node
 	n, err = node.New(conf, node.Options{Log: log, Fallback: "demo", Before: before, Started: func() { d.greet(c, n, origin) }})
 	if err != nil {
+		return err
+	}
+	// Only now: the ports are ours, so no other dev serves from this file.
+	if err := os.WriteFile(filepath.Join(d.sitesDir(), "demo.yaml"), d.site(origin), 0o600); err != nil {
 		return err
 	}
 	return n.Run(c.ctx, c.urgent)

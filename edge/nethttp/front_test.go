@@ -238,7 +238,11 @@ func TestTunnel(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		_, _ = io.Copy(c, c)
+		_, _ = io.CopyN(c, c, 5)
+		if err := c.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+			t.Errorf("end of one direction: %v", err)
+		}
+		_, _ = io.Copy(io.Discard, c)
 		_ = c.Close()
 	}, nil)
 	c, err := net.Dial("tcp", r.HTTPAddrs()[0].String())
@@ -257,6 +261,9 @@ func TestTunnel(t *testing.T) {
 	buf := make([]byte, 5)
 	if _, err := io.ReadFull(in, buf); err != nil || string(buf) != "early" {
 		t.Errorf("echo %q, %v", buf, err)
+	}
+	if _, err := in.ReadByte(); err != io.EOF {
+		t.Errorf("the end of the origin's direction: %v", err)
 	}
 }
 

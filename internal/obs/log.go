@@ -3,11 +3,13 @@
 package obs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -69,6 +71,18 @@ func OpenAccess(path string) (*AccessLog, error) {
 	return a, nil
 }
 
+// Lost returns how many records could not be written, and the error of the
+// newest write, nil when it went well.
+func (a *AccessLog) Lost() (records uint64, now error) {
+	if a.file == nil {
+		return 0, nil
+	}
+	if err := a.file.failing.Load(); err != nil {
+		now = *err
+	}
+	return a.file.lost.Load(), now
+}
+
 // Logger returns the logger of access records, nil when there is no log.
 func (a *AccessLog) Logger() *zap.Logger { return a.log }
 
@@ -93,6 +107,9 @@ func (a *AccessLog) Run(ctx context.Context, ready func()) error {
 // file is a log file that can be opened again.
 type file struct {
 	path string
+
+	lost    atomic.Uint64         // records
+	failing atomic.Pointer[error] // of the newest write
 
 	// Guarded by mu.
 	mu sync.Mutex
@@ -119,11 +136,20 @@ func (l *file) Reopen() error {
 	return old.Close()
 }
 
-// Write implements zapcore.WriteSyncer.
+// Write implements zapcore.WriteSyncer. It never fails: the buffer above
+// it would keep the first error for ever, and a disk that is full now may
+// have room again.
 func (l *file) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.f.Write(p)
+	n, err := l.f.Write(p)
+	if err != nil {
+		l.lost.Add(uint64(bytes.Count(p[n:], []byte{'\n'})))
+		l.failing.Store(&err)
+	} else if l.failing.Load() != nil {
+		l.failing.Store(nil)
+	}
+	return len(p), nil
 }
 
 // Sync implements zapcore.WriteSyncer. Records are not worth an fsync.

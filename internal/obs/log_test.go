@@ -86,6 +86,33 @@ func TestReopenThatFailsKeepsTheOldFile(t *testing.T) {
 	}
 }
 
+// TestFullDisk: what cannot be written is counted, and writing goes on
+// once it can.
+func TestFullDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "access.log")
+	a, stop := running(t, path)
+	good := a.file.f
+	broken, err := os.Open(os.DevNull) // not open for writing
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.file.f = broken
+	a.Logger().Info("request", zap.Int("n", 1))
+	if err := a.buffer.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if lost, err := a.Lost(); lost != 1 || err == nil {
+		t.Errorf("lost %d, %v; want 1 and why", lost, err)
+	}
+	a.file.f = good
+	a.Logger().Info("request", zap.Int("n", 2))
+	stop()
+	if _, err := a.Lost(); err != nil || !strings.Contains(read(t, path), `"n":2`) {
+		t.Errorf("writing did not go on: %v, %q", err, read(t, path))
+	}
+	_ = broken.Close()
+}
+
 func TestNoAccessLog(t *testing.T) {
 	a, stop := running(t, "")
 	if a.Logger() != nil || a.Reopen() != nil {

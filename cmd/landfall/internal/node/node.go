@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.uber.org/zap"
 
 	"github.com/landfall-cdn/landfall/cache"
@@ -93,8 +94,19 @@ func (n *Node) openState() (err error) {
 	if err := os.MkdirAll(n.conf.State, 0o700); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
-	n.access, err = obs.OpenAccess(n.conf.Log.Access)
-	return err
+	if n.access, err = obs.OpenAccess(n.conf.Log.Access); err != nil {
+		return err
+	}
+	promauto.With(n.metrics).NewCounterFunc(prometheus.CounterOpts{
+		Name: "landfall_access_log_lost_total", Help: "Access records that could not be written.",
+	}, func() float64 { lost, _ := n.access.Lost(); return float64(lost) })
+	n.checks.Report("access log", func() []string {
+		if lost, err := n.access.Lost(); err != nil {
+			return []string{fmt.Sprintf("%d records are lost: %v", lost, err)}
+		}
+		return nil
+	})
+	return nil
 }
 
 func (n *Node) openTLS() error {

@@ -23,8 +23,12 @@ import (
 )
 
 // settle is how long a folder must be quiet before it is read: an editor
-// writes a file in several steps, and a deployment many files.
-const settle = 150 * time.Millisecond
+// writes a file in several steps, and a deployment many files. A folder
+// that is never quiet is read after settleMost.
+const (
+	settle     = 150 * time.Millisecond
+	settleMost = 2 * time.Second
+)
 
 // sites follows the folder of site documents. A document that is broken
 // is refused, and the last one of its name that was good serves on.
@@ -118,36 +122,57 @@ func (s *sites) Run(ctx context.Context, ready func()) error {
 		return fmt.Errorf("watch %s: %w", s.dir, err)
 	}
 	defer func() { _ = watch.Close() }() // nothing was written
-	if err := watch.Add(s.dir); err != nil {
-		s.log.Error("the folder of sites cannot be watched: changes need SIGHUP", zap.String("dir", s.dir), zap.Error(err))
-	}
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 
-	s.reload(ctx)
-	ready()
-	quiet := time.NewTimer(time.Hour)
-	defer quiet.Stop()
+	due := &due{timer: time.NewTimer(0)}
+	defer due.timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-watch.Events:
-			quiet.Reset(settle)
+		case e := <-watch.Events:
+			if configs.IsSiteFile(filepath.Base(e.Name)) || e.Has(fsnotify.Create|fsnotify.Rename|fsnotify.Remove) {
+				due.soon()
+			}
 		case err := <-watch.Errors:
 			s.log.Warn("events of the sites' folder were lost, reading it again", zap.Error(err))
-			quiet.Reset(settle)
+			due.soon()
 		case <-hup:
 			if err := s.node.access.Reopen(); err != nil {
 				s.log.Error("the access log could not be opened again, writing on to the old file", zap.Error(err))
 			}
-			quiet.Reset(0)
-		case <-quiet.C:
+			due.now()
+		case <-due.timer.C:
+			due.done()
+			// Again each time: the folder may be another one of its name.
+			if err := watch.Add(s.dir); err != nil {
+				s.log.Error("the folder of sites cannot be watched: changes need SIGHUP", zap.String("dir", s.dir), zap.Error(err))
+			}
 			s.reload(ctx)
+			ready()
+			ready = func() {}
 		}
 	}
 }
+
+// due is when the folder is to be read next.
+type due struct {
+	timer *time.Timer
+	first time.Time // of the events since the last reading
+}
+
+func (d *due) soon() {
+	now := time.Now()
+	if d.first.IsZero() {
+		d.first = now
+	}
+	d.timer.Reset(min(settle, settleMost-now.Sub(d.first)))
+}
+
+func (d *due) now()  { d.timer.Reset(0) }
+func (d *due) done() { d.first = time.Time{} }
 
 // reload reads all documents and puts in force what is good.
 func (s *sites) reload(ctx context.Context) {
