@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,10 @@ type directives struct {
 	staleWhileRevalidate delta
 	staleIfError         delta
 
+	// withheld are the fields that no-cache="..." names, in lower case: the
+	// response may be used again, but without them (RFC 9111, 5.2.2.4).
+	withheld []string
+
 	// targeted says that a targeted field gave them: Expires is then void.
 	targeted bool
 }
@@ -67,25 +72,55 @@ func (d *directives) parseLine(line string) {
 		part, line = cutList(line)
 		name, value, hasValue := strings.Cut(strings.Trim(part, " \t"), "=")
 		// White space around "=" is not in the grammar, and recipients
-		// disagree on what it makes of the directive.
-		if hasValue && (strings.HasSuffix(name, " ") || strings.HasSuffix(name, "\t") ||
-			strings.HasPrefix(value, " ") || strings.HasPrefix(value, "\t")) {
-			continue
-		}
-		name = strings.ToLower(name)
+		// disagree on what it makes of the directive. So it gives nothing,
+		// but what it forbids is forbidden.
+		spaced := strings.TrimRight(name, " \t") != name || strings.TrimLeft(value, " \t") != value
+		name = strings.ToLower(strings.TrimRight(name, " \t"))
 		if n := d.number(name); n != nil {
-			if !n.ok {
+			if !n.ok && !spaced {
 				*n = delta{parseSeconds(unquote(value)), true}
 			}
 			continue
 		}
-		// An argument of no-cache or private narrows it to some fields;
-		// the whole response is the safe reading (RFC 9111, 5.2.2.4). What
-		// permits something must be spelled properly.
+		if name == "no-cache" && hasValue && !spaced && d.withhold(unquote(value)) {
+			continue
+		}
+		// An argument of private narrows it to some fields; the whole
+		// response is the safe reading (RFC 9111, 5.2.2.7). What permits
+		// something must be spelled properly.
 		if f := d.flag(name); f != nil && (name != "public" || !hasValue) {
 			*f = true
 		}
 	}
+}
+
+// withhold takes the argument of no-cache. It reports false for one that
+// is no list of fields, and for a field that the response cannot be used
+// without: then the directive is about the whole response.
+func (d *directives) withhold(list string) bool {
+	var names []string
+	for name := range strings.SplitSeq(strings.ToLower(list), ",") {
+		name = strings.Trim(name, " \t")
+		switch {
+		case name == "":
+			continue
+		case !isToken(name) || !expendable(name):
+			return false
+		}
+		names = append(names, name)
+	}
+	d.withheld = append(d.withheld, names...)
+	return len(names) > 0
+}
+
+// expendable reports whether a response still means the same without a
+// field.
+func expendable(name string) bool {
+	switch name {
+	case "age", "cache-control", "date", "etag", "expires", "last-modified", "vary":
+		return false
+	}
+	return !strings.HasPrefix(name, "content-") && !slices.Contains(targetedFields[:], name)
 }
 
 func (d *directives) number(name string) *delta {
@@ -211,7 +246,7 @@ func parseTargeted(lines []string) (d directives, ok bool) {
 			if name != "no-cache" && name != "private" {
 				return directives{}, false
 			}
-			*flag = true
+			*flag = name == "private" || !d.withhold(v)
 		default:
 			return directives{}, false
 		}

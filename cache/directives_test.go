@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,24 @@ func TestDirectives(t *testing.T) {
 		{"escape in quotes", []string{`cache-control: x="\", no-store", max-age=60`}, directives{maxAge: secs(60)}},
 		{"unknown", []string{"cache-control: nothing-to-see-here, max-age=60"}, directives{maxAge: secs(60)}},
 		{"in another's value", []string{"cache-control: ext=no-store"}, directives{}},
-		{"qualified", []string{`cache-control: private="a", no-cache="b"`}, directives{private: true, noCache: true}},
+		{"private field", []string{`cache-control: private="a"`}, directives{private: true}},
+		{"withheld", []string{`cache-control: no-cache="Set-Cookie"`}, directives{withheld: []string{"set-cookie"}}},
+		{
+			"many withheld",
+			[]string{`cache-control: no-cache="a, B ,", max-age=60`, `cache-control: no-cache="c"`},
+			directives{withheld: []string{"a", "b", "c"}, maxAge: secs(60)},
+		},
+		{"withheld without quotes", []string{"cache-control: no-cache=a"}, directives{withheld: []string{"a"}}},
+		{"withheld, and no-cache", []string{`cache-control: no-cache="a", no-cache`}, directives{withheld: []string{"a"}, noCache: true}},
+		{"withheld nothing", []string{`cache-control: no-cache=""`}, directives{noCache: true}},
+		{"withheld no name", []string{`cache-control: no-cache="a b"`}, directives{noCache: true}},
+		{"withheld half quoted", []string{`cache-control: no-cache="a`}, directives{noCache: true}},
+		{"withheld vary", []string{`cache-control: no-cache="a, Vary"`}, directives{noCache: true}},
+		{"withheld, what stands in", []string{`cache-control: no-cache="CDN-Cache-Control"`}, directives{noCache: true}},
+		{"withheld content", []string{`cache-control: no-cache="Content-Encoding"`}, directives{noCache: true}},
+		{"space before = forbids still", []string{`cache-control: no-cache ="a", no-store =1, private	="a"`}, directives{noCache: true, noStore: true, private: true}},
+		{"space after = forbids still", []string{`cache-control: no-cache= "a"`}, directives{noCache: true}},
+		{"space before = permits nothing", []string{"cache-control: public =1"}, directives{}},
 		{"public needs its form", []string{"cache-control: public=1"}, directives{}},
 		{
 			"flags",
@@ -80,12 +98,14 @@ func TestDirectives(t *testing.T) {
 		{"targeted false", []string{"cdn-cache-control: no-store=?0, max-age=5"}, directives{maxAge: secs(5), targeted: true}},
 		{"targeted last of two", []string{"cdn-cache-control: max-age=5, max-age=6"}, directives{maxAge: secs(6), targeted: true}},
 		{"targeted parameters", []string{"cdn-cache-control: max-age=5;x=y, ext=tok"}, directives{maxAge: secs(5), targeted: true}},
+		{"targeted withheld", []string{`cdn-cache-control: no-cache="A"`}, directives{withheld: []string{"a"}, targeted: true}},
+		{"targeted withheld nothing", []string{`cdn-cache-control: no-cache=""`}, directives{noCache: true, targeted: true}},
 		{"targeted fields", []string{`cdn-cache-control: private="a"`}, directives{private: true, targeted: true}},
 		{"targeted lines", []string{"cdn-cache-control: max-age=5", "cdn-cache-control: private"}, directives{maxAge: secs(5), private: true, targeted: true}},
 		{"targeted huge", []string{"cdn-cache-control: max-age=999999999999999"}, directives{maxAge: delta{maxDelta, true}, targeted: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := directivesOf(fields(c.lines...)); got != c.want {
+			if got := directivesOf(fields(c.lines...)); !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got  %+v\nwant %+v", got, c.want)
 			}
 		})

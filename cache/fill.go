@@ -57,6 +57,10 @@ func (s *Store) judge(f *flight, resp *exchange.Response) {
 	case why != stored:
 	case resp.Tunnel != nil:
 		why = refusedStatus
+	case originFailed(resp.Status) && f.old != nil && f.old.mayServeOnError(f.head.policy, f.head.received):
+		// The stale response stands in for this one "regardless of other
+		// freshness information" (RFC 5861, 4), so it must not be replaced.
+		why = refusedStatus
 	case resp.Length > f.limit:
 		why = refusedSize
 		s.counters.Hit(limits.ObjectSize)
@@ -70,7 +74,10 @@ func (s *Store) judge(f *flight, resp *exchange.Response) {
 		return
 	}
 	v := f.head.variant(valid, b)
-	d := verdict{status: resp.Status, kept: v, shared: v.fresh(f.head.received)}
+	d := verdict{
+		status: resp.Status, kept: v, shared: v.fresh(f.head.received),
+		forLeader: withheldFrom(resp.Header, valid.withheld, f.head.policy.SetCookie),
+	}
 	if age := resp.Header.Get("age"); age != "" {
 		d.forLeader.Add("age", age)
 	}
@@ -122,7 +129,10 @@ func (s *Store) confirm(f *flight, resp *exchange.Response) {
 	}
 	valid, why := storable(&f.head)
 	v := f.head.variant(valid, old.body)
-	d := verdict{status: resp.Status, kept: v, validated: true, shared: why == stored && v.fresh(f.head.received)}
+	d := verdict{
+		status: resp.Status, kept: v, validated: true, shared: why == stored && v.fresh(f.head.received),
+		forLeader: withheldFrom(f.head.header, valid.withheld, mode),
+	}
 	if mode != SetCookieStore {
 		// A cookie is for the one user whose request was answered.
 		for _, c := range resp.Header.Values("set-cookie") {

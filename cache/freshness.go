@@ -31,6 +31,9 @@ type validity struct {
 
 	staleWhileRevalidate delta
 	staleIfError         delta
+
+	// withheld are the fields that are not stored for later uses.
+	withheld []string
 }
 
 // validityOf works out what RFC 9111, 4.2 makes of a response. Whether
@@ -47,6 +50,7 @@ func validityOf(r *head, d directives) validity {
 		strict:               d.mustRevalidate || d.proxyRevalidate || d.sMaxAge.ok || d.noCache,
 		staleWhileRevalidate: d.staleWhileRevalidate,
 		staleIfError:         d.staleIfError,
+		withheld:             d.withheld,
 	}
 	v.lifetime = lifetimeOf(r, d, date)
 	return v
@@ -78,12 +82,29 @@ func lifetimeOf(r *head, d directives, date time.Time) time.Duration {
 		return p.TTL
 	case explicit:
 		return lifetime
+	case onlyPragma(r.header, d):
+		return 0
 	case p.DefaultTTL > 0 && forcible:
 		return p.DefaultTTL
 	case heuristicallyCacheable(r.status) || d.public:
 		return heuristicLifetime(r.header, date, r.received)
 	}
 	return 0
+}
+
+// onlyPragma reports whether all that the origin says of caching is
+// "Pragma: no-cache". It binds no cache (RFC 9111, 5.4), but it shows what
+// is meant well enough not to guess a lifetime.
+func onlyPragma(h exchange.Header, d directives) bool {
+	if d.targeted || h.Has("cache-control") {
+		return false
+	}
+	for member := range h.Members("pragma") {
+		if strings.EqualFold(member, "no-cache") {
+			return true
+		}
+	}
+	return false
 }
 
 // explicitLifetime reports whether the origin gave a lifetime, and which.

@@ -109,6 +109,7 @@ func TestStaleIfError(t *testing.T) {
 	}{
 		{"503", "max-age=10, stale-if-error=60", 0, gives(503, "down"), exchange.Stale, 200},
 		{"500", "max-age=10, stale-if-error=60", 0, gives(500, "down"), exchange.Stale, 200},
+		{"503 that could be stored", "max-age=10, stale-if-error=60", 0, gives(503, "down", "cache-control: max-age=60"), exchange.Stale, 200},
 		{"no connection", "max-age=10, stale-if-error=60", 0, fails(exchange.ConnectionRefused), exchange.Stale, 200},
 		{"policy", "max-age=10", time.Minute, fails(exchange.ConnectionTimeout), exchange.Stale, 200},
 		{"404 is no failure", "max-age=10, stale-if-error=60", 0, gives(404, "down"), exchange.Miss, 404},
@@ -140,6 +141,28 @@ func TestStaleIfError(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestStorableFailure: a failure that says how long it lasts takes the place
+// of a stale response only once that may not stand in for it any more.
+func TestStorableFailure(t *testing.T) {
+	bubble(t, func(t rig) {
+		down := gives(503, "down", "cache-control: max-age=60")
+		o := sequence(
+			gives(200, "old", "cache-control: max-age=10, stale-if-error=20"), down,
+			gives(200, "new", "cache-control: max-age=10, stale-if-error=20"), down,
+		)
+		t.serve(get("/"), plain, o).want(t, exchange.Miss, 200, "old")
+		time.Sleep(15 * time.Second)
+		t.serve(get("/"), plain, o).want(t, exchange.Stale, 200, "old")
+		t.serve(get("/"), plain, o).want(t, exchange.Miss, 200, "new")
+		t.serve(get("/"), plain, o).want(t, exchange.Hit, 200, "new")
+		time.Sleep(15 * time.Second)
+		t.serve(get("/"), plain, o).want(t, exchange.Stale, 200, "new")
+		time.Sleep(15 * time.Second)
+		t.serve(get("/"), plain, o).want(t, exchange.Miss, 503, "down")
+		t.serve(get("/"), plain, o).want(t, exchange.Hit, 503, "down")
+	})
 }
 
 func TestValidation(t *testing.T) {

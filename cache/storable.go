@@ -81,11 +81,13 @@ func (v *validity) everUsable(r *head) bool {
 
 // variant returns the response as it is stored, with the body b.
 func (r *head) variant(valid validity, b *body) *variant {
+	header := storedHeader(r.header, valid.withheld, r.policy.SetCookie)
+	valid.withheld = nil // they are gone
 	v := &variant{
 		validity:  valid,
 		selection: selectionOf(r.request, r.header),
 		status:    r.status,
-		header:    storedHeader(r.header, r.policy.SetCookie),
+		header:    header,
 		body:      b,
 	}
 	if !v.header.Has("date") {

@@ -32,6 +32,8 @@ func TestStorable(t *testing.T) {
 		{"private beats a default", 200, false, []string{"cache-control: private"}, Policy{DefaultTTL: time.Hour}, refusedPrivate},
 		{"no-cache with a validator", 200, false, []string{"cache-control: no-cache", `etag: "a"`}, Policy{}, stored},
 		{"no-cache without", 200, false, []string{"cache-control: no-cache, max-age=60"}, Policy{}, refusedUseless},
+		{"withheld field", 200, false, []string{`cache-control: max-age=60, no-cache="x"`}, Policy{}, stored},
+		{"withheld cookie", 200, false, []string{`cache-control: max-age=60, no-cache="set-cookie"`, "set-cookie: a=b"}, Policy{}, refusedSetCookie},
 		{"pragma is a request's", 200, false, []string{"cache-control: max-age=60", "pragma: no-cache"}, Policy{}, stored},
 
 		{"must-understand beats no-store", 200, false, []string{"cache-control: max-age=60, no-store, must-understand"}, Policy{}, stored},

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
@@ -49,14 +50,28 @@ func confirms(stored, from304 exchange.Header) bool {
 // weakly takes the mark of a weak tag away (RFC 9110, 8.8.3.2).
 func weakly(etag string) string { return strings.TrimPrefix(etag, "W/") }
 
-// storedHeader returns the fields of a response that go into the store.
-func storedHeader(h exchange.Header, mode SetCookie) exchange.Header {
+// storedHeader returns the fields of a response that go into the store:
+// without those that are for one client.
+func storedHeader(h exchange.Header, withheld []string, mode SetCookie) exchange.Header {
 	out := make(exchange.Header, 0, len(h))
 	for _, f := range h {
-		if f.Name == "age" || f.Name == "set-cookie" && mode != SetCookieStore {
+		if f.Name == "age" || f.Name == "set-cookie" && mode != SetCookieStore || slices.Contains(withheld, f.Name) {
 			continue
 		}
 		out = append(out, f)
+	}
+	return out
+}
+
+// withheldFrom returns the fields of a response that only the client gets
+// that the origin was asked for. The policy has a word of its own on
+// set-cookie.
+func withheldFrom(h exchange.Header, withheld []string, mode SetCookie) exchange.Header {
+	var out exchange.Header
+	for _, f := range h {
+		if slices.Contains(withheld, f.Name) && (f.Name != "set-cookie" || mode == SetCookieStore) {
+			out = append(out, f)
+		}
 	}
 	return out
 }

@@ -28,14 +28,17 @@ type chosen struct {
 	absent bool
 }
 
-// varyNames returns the names in Vary. never is true for "*", and for what
-// is no list of names: neither ever fits another request.
+// varyNames returns the names in Vary. never is true for "*", for what is no
+// list of names, and for fields that are introduced on the way to the
+// origin, which the stored request does not show: none of these ever fits
+// another request.
 func varyNames(h exchange.Header) (names []string, never bool) {
 	for name := range h.Members("vary") {
-		if !isToken(name) || name == "*" {
+		name = strings.ToLower(name)
+		if !isToken(name) || name == "*" || exchange.Introduced(name) {
 			return nil, true
 		}
-		names = append(names, strings.ToLower(name))
+		names = append(names, name)
 	}
 	slices.Sort(names)
 	return slices.Compact(names), false

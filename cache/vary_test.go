@@ -149,3 +149,15 @@ func weightOf(value, name string) int {
 	}
 	return q
 }
+
+// TestVaryOnWhatWeIntroduce: the origin chose by a field that we wrote,
+// which no stored request can be compared by.
+func TestVaryOnWhatWeIntroduce(t *testing.T) {
+	for _, name := range []string{"X-Forwarded-For", "x-real-ip", "Via", "X-Request-Id", "Forwarded"} {
+		bubble(t, func(t rig) {
+			o := always(200, "x", "cache-control: max-age=60", "vary: accept, "+name)
+			t.serve(get("/"), plain, o).want(t, exchange.Miss, 200, "x")
+			t.serve(get("/"), plain, o).want(t, exchange.Miss, 200, "x")
+		})
+	}
+}

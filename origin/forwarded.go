@@ -25,11 +25,11 @@ func ours(name string) bool {
 			return true // an alias of a field that frames
 		}
 	}
-	return rebuilt[name] || strings.HasPrefix(name, "x-forwarded-")
+	return rebuilt[name] || exchange.Introduced(name)
 }
 
 var rebuilt = set(
-	"cdn-loop", "forwarded", "host", "via", "x-real-ip", "x-request-id",
+	"host",
 	// who the client is
 	"cf-connecting-ip", "client-ip", "fastly-client-ip", "true-client-ip", "x-client-ip", "x-cluster-client-ip", "x-forwarded",
 	// another URL, host or scheme than the request's

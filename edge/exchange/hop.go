@@ -18,6 +18,16 @@ func HopByHop(name string) bool {
 	return false
 }
 
+// Introduced reports whether a request's field is written by us on the way
+// to an origin: what the origin sees in it is not what the client sent.
+func Introduced(name string) bool {
+	switch name {
+	case "cdn-loop", "forwarded", "via", "x-real-ip", "x-request-id":
+		return true
+	}
+	return strings.HasPrefix(name, "x-forwarded-")
+}
+
 // protected reports whether a field reaches the other side even when
 // Connection names it. Without this a client could take away what the
 // server behind us decides by (CVE-2022-31813), and RFC 9110, 7.6.1, and
