@@ -52,7 +52,7 @@ func (s *Store) Invalidate(key string) {
 
 // sameOrigin resolves a reference in a response. It reports false for one
 // to another origin, whose resources are none of this one's business.
-func sameOrigin(r *exchange.Request, p *Policy, ref string) (target, bool) {
+func sameOrigin(r *exchange.Request, p *Policy, ref string) (_ target, ok bool) {
 	if ref == "" {
 		return target{}, false
 	}
@@ -74,7 +74,10 @@ func sameOrigin(r *exchange.Request, p *Policy, ref string) (target, bool) {
 		to.Path = "/"
 	}
 	if u.RawQuery != "" || u.ForceQuery {
-		to.Query = "?" + u.RawQuery
+		to.Query = exchange.NormalQuery("?" + u.RawQuery)
+	}
+	if to.Path, ok = exchange.NormalPath(to.Path); !ok {
+		return target{}, false // no request for it is let in
 	}
 	own, other := targetOf(r, p), targetOf(to, p)
 	return other, own.scheme == other.scheme && own.host == other.host && own.port == other.port

@@ -8,25 +8,22 @@ import (
 
 const upperHex = "0123456789ABCDEF"
 
-// Key returns the cache key of a request: the site, and the target URI in
-// normal form, as in
+// Key returns the cache key of a request: the site, and the target URI, as
+// in
 //
 //	shop https://shop.example.com/list?page=2
 //
-// The normal form decodes percent-encoded unreserved characters and writes
-// the hex digits of others in upper case (RFC 3986, 6.2.2). It resolves no
-// dot segments, keeps the order of parameters, and tells "/p?" from "/p",
-// which are two URIs that an origin may answer differently. A default
-// port is dropped; any other is kept, because it reaches the origin in
-// Host and so may show in the response.
-//
-// A fill asks the origin for the normal form, not for what the client
-// wrote: two spellings with one key can then not get different answers.
+// The request has path and query in normal form already: two spellings
+// with one key could get different answers. The key keeps the order of
+// parameters, and tells "/p?" from "/p", which are two URIs that an origin
+// may answer differently. A default port is dropped; any other is kept,
+// because it reaches the origin in Host and so may show in the response.
 func Key(req *exchange.Request, p *Policy) string {
 	return targetOf(req, p).key(p.Site)
 }
 
-// target is a target URI in normal form.
+// target is a target URI as it is keyed and asked for: without a default
+// port and excluded parameters.
 type target struct {
 	scheme, host, port, path, query string
 }
@@ -36,8 +33,8 @@ func targetOf(req *exchange.Request, p *Policy) target {
 		scheme: req.Scheme,
 		host:   req.Host,
 		port:   req.Port,
-		path:   normalPath(req.Path),
-		query:  normalQuery(req.Query, p.QueryExclude),
+		path:   req.Path,
+		query:  without(req.Query, p.QueryExclude),
 	}
 	if t.port == "443" && t.scheme == "https" || t.port == "80" && t.scheme == "http" {
 		t.port = ""
@@ -64,17 +61,9 @@ func (t target) key(site string) string {
 	return string(b)
 }
 
-// normalPath leaves an encoded dot encoded: decoding could form a dot
-// segment where the sender wrote none, in front of rules that have
-// already looked at the path.
-func normalPath(s string) string {
-	return normalEscapes(s, func(c byte) bool { return unreserved(c) && c != '.' })
-}
-
-// normalQuery returns the query, "?" included, without the parameters
-// that match a pattern. A query of which nothing is left is "".
-func normalQuery(s string, exclude []string) string {
-	s = normalEscapes(s, unreserved)
+// without returns the query, "?" included, without the parameters that
+// match a pattern. A query of which nothing is left is "".
+func without(s string, exclude []string) string {
 	if len(exclude) == 0 || len(s) < 2 {
 		return s
 	}
@@ -94,59 +83,6 @@ func normalQuery(s string, exclude []string) string {
 		return s
 	}
 	return b.String()
-}
-
-// normalEscapes decodes the escapes of characters that decode accepts. A
-// string with a malformed escape is left as it is: in "%%411", decoding
-// the inner escape would make up the new one "%A1".
-func normalEscapes(s string, decode func(byte) bool) string {
-	first := strings.IndexByte(s, '%')
-	if first < 0 {
-		return s
-	}
-	b := make([]byte, 0, len(s))
-	b = append(b, s[:first]...)
-	for i := first; i < len(s); i++ {
-		if s[i] != '%' {
-			b = append(b, s[i])
-			continue
-		}
-		if i+2 >= len(s) {
-			return s
-		}
-		hi, lo := unhex(s[i+1]), unhex(s[i+2])
-		if hi < 0 || lo < 0 {
-			return s
-		}
-		if c := byte(hi<<4 | lo); decode(c) {
-			b = append(b, c)
-		} else {
-			b = append(b, '%', upperHex[hi], upperHex[lo])
-		}
-		i += 2
-	}
-	if string(b) == s {
-		return s
-	}
-	return string(b)
-}
-
-func unhex(c byte) int {
-	switch {
-	case '0' <= c && c <= '9':
-		return int(c - '0')
-	case 'a' <= c && c <= 'f':
-		return int(c-'a') + 10
-	case 'A' <= c && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
-}
-
-// unreserved is the set of RFC 3986, 2.3.
-func unreserved(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
-		c == '-' || c == '.' || c == '_' || c == '~'
 }
 
 func matchesAny(patterns []string, name string) bool {
