@@ -1,4 +1,4 @@
-// Package admin serves a node's own address: health and metrics. It is
+// Package admin serves a node's own address: health, metrics and profiles. It is
 // never reachable through an address that the node announces.
 package admin
 
@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"net/netip"
 	"time"
 
@@ -43,6 +44,9 @@ func Listen(addr netip.AddrPort, checks *health.Set, metrics *prometheus.Registr
 		}
 		writeJSON(w, status, v)
 	})
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{ErrorLog: zap.NewStdLog(log), Registry: metrics}))
 	return &Server{ln: ln, http: &http.Server{
 		Handler:           mux,
