@@ -42,7 +42,7 @@ func (f *Front) request(w *writer, hr *http.Request, info *connInfo) *exchange.R
 		r.TLS = info.tls
 	}
 	r.Host, r.Port = splitHost(hr.Host)
-	r.Path, r.Query = splitTarget(hr.RequestURI)
+	r.Path, r.Query = splitTarget(hr.RequestURI, hr.ProtoMajor == 1)
 	r.Upgrade = upgrade(hr)
 	if r.Upgrade != "" {
 		r.Method = http.MethodGet
@@ -96,10 +96,10 @@ func header(in http.Header) exchange.Header {
 }
 
 // splitTarget takes the origin-form out of a request target. An
-// absolute-form (RFC 9112, 3.2.2) loses scheme and authority, which
-// net/http has put into Host.
-func splitTarget(target string) (path, query string) {
-	if target != "" && target[0] != '/' && target != "*" {
+// absolute-form, which only HTTP/1 has (RFC 9112, 3.2.2), loses scheme and
+// authority, which net/http has put into Host.
+func splitTarget(target string, absolute bool) (path, query string) {
+	if absolute && target != "" && target[0] != '/' && target != "*" {
 		if _, rest, ok := strings.Cut(target, "://"); ok {
 			i := strings.IndexAny(rest, "/?")
 			if i < 0 {
