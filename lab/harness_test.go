@@ -40,7 +40,16 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	binary = filepath.Join(dir, "landfall")
-	build := exec.Command("go", "build", "-o", binary, "../cmd/landfall")
+	args := []string{"build", "-o", binary}
+	if raceDetector {
+		// A race that the program meets ends it, which its test notices.
+		args = append(args, "-race")
+		if err := os.Setenv("GORACE", "halt_on_error=1"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	build := exec.Command("go", append(args, "../cmd/landfall")...)
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 		return 1

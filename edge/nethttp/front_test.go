@@ -346,6 +346,20 @@ func TestDrainLimitCutsTheRest(t *testing.T) {
 	}
 }
 
+// TestSeveralListeners: they start at once and share one TLS configuration.
+func TestSeveralListeners(t *testing.T) {
+	r := start(t, func(_ context.Context, w exchange.Writer, _ *exchange.Request) { _ = w.Head(200, nil, 0) }, func(c *Config) {
+		c.HTTPS = append(c.HTTPS, c.HTTPS[0], c.HTTPS[0])
+	})
+	for _, addr := range r.HTTPSAddrs() {
+		for _, proto := range protos {
+			if _, err := r.client(t, proto).Get("https://" + addr.String()); err != nil {
+				t.Errorf("%v at %v: %v", proto, addr, err)
+			}
+		}
+	}
+}
+
 func TestTakenPortIsNamed(t *testing.T) {
 	r := start(t, nil, nil)
 	_, err := Listen(Config{HTTP: r.HTTPAddrs(), Limits: limits.Default(), Log: zap.NewNop()}, nil)

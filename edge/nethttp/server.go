@@ -40,7 +40,7 @@ func (f *Front) newServer(base context.Context, secure bool) *http.Server {
 		},
 	}
 	if secure {
-		server.TLSConfig = f.conf.TLS
+		server.TLSConfig = f.conf.TLS.Clone() // net/http writes to it
 	}
 	return server
 }
