@@ -21,9 +21,10 @@ const (
 )
 
 var (
-	errCutShort = errors.New("content ended before its length was reached")
-	errTooLong  = errors.New("content goes on past its length")
-	errGone     = errors.New("content was not kept")
+	errCutShort   = errors.New("content ended before its length was reached")
+	errUnasked304 = errors.New("the origin answered 304 to a request without a condition")
+	errTooLong    = errors.New("content goes on past its length")
+	errGone       = errors.New("content was not kept")
 )
 
 // piece is a run of content; data[0] is byte off of the body.

@@ -40,6 +40,12 @@ func (s *Store) fly(f *flight, fill exchange.Filler, req *exchange.Request) {
 		resp, err = fill.Fill(f.ctx, withoutConditionals(req))
 		f.head.received = time.Now()
 	}
+	if err == nil && resp.Status == http.StatusNotModified && !f.prep.keep {
+		// No condition was sent: a client that sent none either could make
+		// nothing of it.
+		discard(resp)
+		err = &exchange.Error{Cause: exchange.HTTPProtocolError, Err: errUnasked304}
+	}
 	if err != nil {
 		s.decide(f, verdict{err: asError(err)})
 		return

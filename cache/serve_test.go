@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -264,6 +265,18 @@ func TestFlightsLimit(t *testing.T) {
 		(<-b).want(t, exchange.Coalesced, 200, "slow")
 		if t.limits.Hits(limits.Flights) != 1 || t.limits.Hits(limits.FlightWaiters) != 1 {
 			t.Errorf("limits met: %d, %d", t.limits.Hits(limits.Flights), t.limits.Hits(limits.FlightWaiters))
+		}
+	})
+}
+
+// TestUnasked304: nobody can make anything of a 304 to a request without a
+// condition.
+func TestUnasked304(t *testing.T) {
+	bubble(t, func(t rig) {
+		_, err := t.store.Serve(t.Context(), get("/"), plain, always(304, ""))
+		var e *exchange.Error
+		if !errors.As(err, &e) || e.Cause != exchange.HTTPProtocolError {
+			t.Errorf("error %v, want http_protocol_error", err)
 		}
 	})
 }
