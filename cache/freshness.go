@@ -52,7 +52,12 @@ func validityOf(r *head, d directives) validity {
 		staleIfError:         d.staleIfError,
 		withheld:             d.withheld,
 	}
-	v.lifetime = lifetimeOf(r, d, date)
+	lifetime, ours := lifetimeOf(r, d, date)
+	if v.lifetime = lifetime; ours && lifetime > 0 {
+		// A site means its own lifetimes from when the response came here,
+		// however long it has been in caches before.
+		v.lifetime += v.initialAge
+	}
 	return v
 }
 
@@ -71,25 +76,25 @@ func ageValue(h exchange.Header) time.Duration {
 }
 
 // lifetimeOf is freshness_lifetime of RFC 9111, 4.2.1, with the policy's
-// word where the policy has one.
-func lifetimeOf(r *head, d directives, date time.Time) time.Duration {
+// word where the policy has one; ours says that it is the policy's.
+func lifetimeOf(r *head, d directives, date time.Time) (_ time.Duration, ours bool) {
 	p := r.policy
 	lifetime, explicit := explicitLifetime(r.header, d, date, r.received)
 	forcible := r.status < 400 && (explicit || heuristicallyCacheable(r.status)) &&
 		typeFitsPath(r.path, r.header.Get("content-type"))
 	switch {
 	case p.HasTTL && forcible:
-		return p.TTL
+		return p.TTL, true
 	case explicit:
-		return lifetime
+		return lifetime, false
 	case onlyPragma(r.header, d):
-		return 0
+		return 0, false
 	case p.DefaultTTL > 0 && forcible:
-		return p.DefaultTTL
+		return p.DefaultTTL, true
 	case heuristicallyCacheable(r.status) || d.public:
-		return heuristicLifetime(r.header, date, r.received)
+		return heuristicLifetime(r.header, date, r.received), false
 	}
-	return 0
+	return 0, false
 }
 
 // onlyPragma reports whether all that the origin says of caching is

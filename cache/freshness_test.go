@@ -149,6 +149,8 @@ func TestLifetimeAndAge(t *testing.T) {
 		{"no default for what does not fit the path", 200, []string{"content-type: text/html"}, Policy{DefaultTTL: time.Hour}, "/account/x.css", 0, 0, 0},
 		{"default for what fits", 200, []string{"content-type: text/css; charset=utf-8"}, Policy{DefaultTTL: time.Hour}, "/x.CSS", 0, time.Hour, 0},
 		{"override", 200, []string{"cache-control: max-age=60"}, Policy{TTL: time.Hour, HasTTL: true}, "/", 0, time.Hour, 0},
+		{"override runs from receipt", 200, []string{"cache-control: max-age=60", "age: 1200"}, Policy{TTL: time.Hour, HasTTL: true}, "/", 0, time.Hour + 20*time.Minute, 20 * time.Minute},
+		{"default runs from receipt", 200, []string{"age: 1200"}, Policy{DefaultTTL: time.Hour}, "/", 0, time.Hour + 20*time.Minute, 20 * time.Minute},
 		{"override with 0", 200, []string{"cache-control: max-age=60"}, Policy{HasTTL: true}, "/", 0, 0, 0},
 		{"no override for errors", 500, []string{"cache-control: max-age=60"}, Policy{TTL: time.Hour, HasTTL: true}, "/", 0, time.Minute, 0},
 		{"no override for what does not fit", 200, []string{"cache-control: max-age=6", "content-type: text/html"}, Policy{TTL: time.Hour, HasTTL: true}, "/x.png", 0, 6 * time.Second, 0},
