@@ -23,14 +23,13 @@ func NormalQuery(q string) string {
 	return normal
 }
 
-// hasDotSegment takes an encoded slash or backslash for a separator too, as
+// hasDotSegment takes a backslash, and either encoded, for a separator too, as
 // some servers do.
 func hasDotSegment(p string) bool {
-	if !strings.Contains(p, "/.") && !strings.Contains(p, "%") {
+	if !strings.Contains(p, ".") {
 		return false
 	}
-	p = separators.Replace(p)
-	for segment := range strings.SplitSeq(p, "/") {
+	for segment := range strings.SplitSeq(separators.Replace(p), "/") {
 		if segment == "." || segment == ".." {
 			return true
 		}
@@ -38,7 +37,7 @@ func hasDotSegment(p string) bool {
 	return false
 }
 
-var separators = strings.NewReplacer("%2F", "/", "%5C", "/")
+var separators = strings.NewReplacer("%2F", "/", "%5C", "/", `\`, "/")
 
 func normalEscapes(s string) (normal string, ok bool) {
 	first := strings.IndexByte(s, '%')
