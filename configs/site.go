@@ -143,7 +143,7 @@ type Affinity struct {
 // one action.
 type Rule struct {
 	Name     string     `yaml:"name" format:"name" doc:"name in logs"`
-	When     string     `yaml:"when" format:"expression" required:"true" doc:"CEL expression over request that is true for a match"`
+	When     string     `yaml:"when" format:"expression" required:"true" doc:"CEL expression over request and client that is true for a match; see rules.md"`
 	Cache    *RuleCache `yaml:"cache" doc:"bypass, or a mapping with ttl"`
 	Redirect *Redirect  `yaml:"redirect" doc:"answer with a redirect instead of asking cache or origin"`
 }
