@@ -101,6 +101,18 @@ func TestTargetTakesItsNormalForm(t *testing.T) {
 	}
 }
 
+// What Connection names is for this hop: nothing behind admission sees it,
+// but for fields that a client must not take away.
+func TestConnectionNamesAreDropped(t *testing.T) {
+	s, _ := admitting(t, nil)
+	r := request(func(r *exchange.Request) {
+		r.Header = exchange.Header{{Name: "connection", Value: "close, X-Hop, Authorization, Via"}, {Name: "x-hop", Value: "1"}, {Name: "authorization", Value: "a"}, {Name: "via", Value: "1.1 x"}}
+	})
+	if s.admit(r) != admitted || r.Header.Has("x-hop") || r.Header.Has("authorization") || !r.Header.Has("via") {
+		t.Errorf("left %v", r.Header)
+	}
+}
+
 // Each limit refuses one more than it allows, and counts it; with the
 // limit raised by one the same request passes.
 func TestLimitsOfAHead(t *testing.T) {

@@ -144,7 +144,7 @@ func (u *under) record(t *testing.T) map[string]any {
 }
 
 func TestHitAfterMiss(t *testing.T) {
-	u := serving(t, &site.Site{Origin: answering("hello")}, &site.Site{})
+	u := serving(t, &site.Site{Origin: answering("hello", exchange.Field{Name: "alt-svc", Value: `h3=":1"`})}, &site.Site{})
 	for _, want := range []string{"miss", "hit"} {
 		c := u.ask(nil)
 		if c.status != 200 || c.body.String() != "hello" || c.length != 5 || c.aborted {
@@ -156,6 +156,9 @@ func TestHitAfterMiss(t *testing.T) {
 		}
 		if want == "hit" && !strings.HasPrefix(c.header.Get("cache-status"), "landfall; hit; ttl=") {
 			t.Errorf("cache-status %q", c.header.Get("cache-status"))
+		}
+		if n := len(c.header.Values("alt-svc")); n != 1 {
+			t.Errorf("%d alt-svc fields: the origin's own names its ports, not ours", n)
 		}
 		if c.header.Get("via") != "1.1 landfall" || c.header.Get("alt-svc") != `h3=":8443"; ma=86400` {
 			t.Errorf("fields %v", c.header)
@@ -190,6 +193,48 @@ func TestStoredResponsesAreCutAndConditional(t *testing.T) {
 	if c.status != 200 || c.body.Len() != 0 || c.length != 10 {
 		t.Errorf("HEAD: %d %q, length %d", c.status, c.body.String(), c.length)
 	}
+}
+
+// TestRangeOfWhatIsReadOnce: of a response that is not stored only the
+// beginning can be cut off; any other range gets all of it.
+func TestRangeOfWhatIsReadOnce(t *testing.T) {
+	u := serving(t, &site.Site{Origin: fillFunc(func(context.Context, *exchange.Request) (*exchange.Response, error) {
+		return &exchange.Response{
+			Status: 200, Header: exchange.Header{{Name: "cache-control", Value: "no-store"}},
+			Body: io.NopCloser(strings.NewReader("0123456789")), Length: 10,
+		}, nil
+	})}, &site.Site{})
+	for _, tc := range []struct {
+		value, path, body string
+		status            int
+	}{
+		{"bytes=0-3", "/a", "0123", 206},
+		{"bytes=3-4", "/b", "0123456789", 200},
+	} {
+		c := u.ask(func(r *exchange.Request) { r.Path = tc.path; r.Header.Add("range", tc.value) })
+		if c.status != tc.status || c.body.String() != tc.body {
+			t.Errorf("%s: %d %q, want %d %q", tc.value, c.status, c.body.String(), tc.status, tc.body)
+		}
+	}
+}
+
+// TestClientThatLeavesEndsTheFill: the store must learn that the reader did
+// not have what it wanted.
+func TestClientThatLeavesEndsTheFill(t *testing.T) {
+	ended := make(chan struct{})
+	u := serving(t, &site.Site{Origin: fillFunc(func(ctx context.Context, _ *exchange.Request) (*exchange.Response, error) {
+		r, w := io.Pipe()
+		go func() {
+			_, _ = w.Write([]byte("x"))
+			<-ctx.Done()
+			_ = w.CloseWithError(ctx.Err())
+			close(ended)
+		}()
+		return &exchange.Response{Status: 200, Header: exchange.Header{{Name: "cache-control", Value: "max-age=60"}}, Body: r, Length: -1}, nil
+	})}, &site.Site{})
+	r := &exchange.Request{Method: "GET", Scheme: "https", Host: "shop.example", Path: "/", TLS: &exchange.TLS{ServerName: "shop.example"}, Arrived: time.Now()}
+	u.ServeExchange(context.Background(), &client{fail: errors.New("broken pipe")}, r)
+	<-ended
 }
 
 func TestSitesDoNotMix(t *testing.T) {
@@ -285,6 +330,9 @@ func TestFailures(t *testing.T) {
 		c := u.ask(nil)
 		if c.status != tc.status || c.header.Get("proxy-status") != "landfall; error="+tc.cause.String() {
 			t.Errorf("%v: %d %v", tc.cause, c.status, c.header)
+		}
+		if c.header.Get("cache-control") != "no-store" {
+			t.Errorf("%v: a page of ours may be stored: %v", tc.cause, c.header)
 		}
 		if strings.Contains(c.body.String(), "10.0.0.1") || !strings.Contains(c.body.String(), c.header.Get("x-request-id")) {
 			t.Errorf("%v: page %s", tc.cause, c.body.String())

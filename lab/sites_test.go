@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // origin answers every request with a word.
@@ -115,6 +116,52 @@ func TestUnreadableFileHoldsUpNobody(t *testing.T) {
 			t.Errorf("%s answers %q", host, body)
 		}
 	}
+}
+
+// TestHangup: SIGHUP opens the access log again, for whoever rotates it.
+func TestHangup(t *testing.T) {
+	n := startNode(t, "", map[string]string{"a.yaml": siteDoc("a.example", origin(t, "a"))})
+	old := filepath.Join(n.dir, "access.log")
+	must(t, os.Rename(old, old+".1"))
+	mustSignal(t, n.process, syscall.SIGHUP)
+	waitFor(t, "new access log", func() bool { _, err := os.Stat(old); return err == nil })
+	get(t, n.client(t, "h1"), "https://a.example/after")
+	waitFor(t, "record in the new log", func() bool { return strings.Contains(n.accessLog(t), "/after") })
+}
+
+// TestBusyFolderIsRead although it is never quiet.
+func TestBusyFolderIsRead(t *testing.T) {
+	n := startNode(t, "", map[string]string{"a.yaml": siteDoc("a.example", origin(t, "a"))})
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		f, err := os.OpenFile(filepath.Join(n.dir, "sites", "a.yaml"), os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = f.Close() }()
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				_, _ = f.WriteString("#\n") // a comment: the document stays good
+			case <-stop:
+				return
+			}
+		}
+	}()
+	n.writeSite(t, "b.yaml", siteDoc("b.example", origin(t, "b")))
+	waitFor(t, "added site while the folder is busy", func() bool {
+		resp, err := n.client(t, "h1").Get("https://b.example/")
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return err == nil
+	})
+	close(stop)
+	<-stopped
 }
 
 // TestTakenHostnameIsRefused: the document that came later is refused, and

@@ -15,6 +15,7 @@ func part(name string, log *[]string, stop time.Duration) Part {
 		*log = append(*log, "+"+name)
 		ready()
 		<-ctx.Done()
+		<-time.After(stop / 2) // what runs below it must not be told meanwhile
 		*log = append(*log, "-"+name)
 		return nil
 	}}
