@@ -42,7 +42,7 @@ test: deps ## all tests, with the race detector; lists what was skipped
 	@strict=
 	case "$${LANDFALL_REQUIRE:-0}" in 0) ;; *) strict=-all ;; esac
 	go build -o build/testreport ./internal/testreport
-	go test -race -timeout $(TIMEOUT) -json ./... | build/testreport $$strict
+	go test -race -count=1 -timeout $(TIMEOUT) -json ./... | build/testreport $$strict
 
 bench: ## benchmarks, into build/bench-<date>.txt
 	@mkdir -p build

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -71,6 +72,9 @@ func (s *Server) admit(r *exchange.Request) reason {
 	for _, name := range r.Header.Nominated() {
 		r.Header.Del(name)
 	}
+	// Servers behind CGI-like interfaces read an underscore as a hyphen: such
+	// a field would be another one to them than to us.
+	r.Header = slices.DeleteFunc(r.Header, func(f exchange.Field) bool { return strings.Contains(f.Name, "_") })
 	r.Header.JoinCookies()
 	if looped(r.Header) {
 		s.met.loops.Inc()

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"errors"
 	"io"
 	"runtime/debug"
 	"sync/atomic"
@@ -110,8 +111,12 @@ func (x *passage) refuse(why reason) {
 	x.outcome, x.reason = exchange.Refused, why
 	x.s.met.refused[why].Inc()
 	h := exchange.Header{}
-	if why == badMethod {
+	switch why {
+	case badMethod:
 		h.Add("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+	case loop:
+		h.Add("proxy-status", Name+"; error="+exchange.ProxyLoopDetected.String())
+	default: // the status says it all
 	}
 	x.page(reasons[why].status, h)
 }
@@ -152,10 +157,10 @@ func (x *passage) note(err error) {
 func (x *passage) blame(err error) {
 	x.cause, x.detail = causeOf(err), err.Error()
 	var e *exchange.Error
-	if asError(err, &e) {
+	if errors.As(err, &e) {
 		x.endpoint = e.Endpoint
 	}
-	if x.ctx.Err() != nil && x.cause != exchange.ProxyLoopDetected {
+	if x.ctx.Err() != nil {
 		x.cause = exchange.ClientAborted
 	}
 }

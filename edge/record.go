@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,8 +67,6 @@ func (x *passage) siteName() string {
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-func asError(err error, target **exchange.Error) bool { return errors.As(err, target) }
 
 // idSource makes request ids: unique in this process by a counter, and
 // among processes by a random start.

@@ -147,10 +147,7 @@ func (x *passage) content(body io.Reader, resp *exchange.Response, live bool) er
 			return x.trailer(resp)
 		}
 		if err != nil {
-			x.outcome = exchange.Failed
-			x.blame(err)
-			x.w.Abort()
-			return err
+			return x.broken(err)
 		}
 	}
 }
@@ -164,12 +161,19 @@ func (x *passage) stored(body io.WriterTo, resp *exchange.Response) error {
 	case out.err != nil:
 		return x.gone(out.err)
 	case err != nil:
-		x.outcome = exchange.Failed
-		x.blame(err)
-		x.w.Abort()
-		return err
+		return x.broken(err)
 	}
 	return x.trailer(resp)
+}
+
+// broken notes content that ended before its end.
+func (x *passage) broken(err error) error {
+	x.blame(err)
+	if x.cause != exchange.ClientAborted {
+		x.outcome = exchange.Failed
+	}
+	x.w.Abort()
+	return err
 }
 
 // sending counts what reached the client, and tells an error of the

@@ -15,18 +15,7 @@ const pseudonym = "landfall"
 // introduce, so that a client's own must not pass: what we say about the
 // client, and the fields by which some servers let a request name another
 // URL than its own.
-//
-// Servers behind a CGI-like interface read an underscore and a hyphen as
-// the same, so a name counts in either spelling.
-func ours(name string) bool {
-	if strings.Contains(name, "_") {
-		name = strings.ReplaceAll(name, "_", "-")
-		if exchange.HopByHop(name) {
-			return true // an alias of a field that frames
-		}
-	}
-	return rebuilt[name] || exchange.Introduced(name)
-}
+func ours(name string) bool { return rebuilt[name] || exchange.Introduced(name) }
 
 var rebuilt = set(
 	"host",

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap/zapcore"
@@ -53,6 +54,11 @@ func (d *devCmd) Run(c *console) error {
 			return err
 		}
 	}
+	unlock, err := d.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	log := obs.NewLogger(zapcore.AddSync(c.err), zapcore.WarnLevel)
 	defer obs.Redirect(log)()
 	before, origin, err := d.origin()
@@ -68,7 +74,6 @@ func (d *devCmd) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	// Only now: the ports are ours, so no other dev serves from this file.
 	if err := os.WriteFile(filepath.Join(d.sitesDir(), "demo.yaml"), d.site(origin), 0o600); err != nil {
 		return err
 	}
@@ -76,6 +81,19 @@ func (d *devCmd) Run(c *console) error {
 }
 
 func (d *devCmd) sitesDir() string { return filepath.Join(d.Dir, "sites") }
+
+// lock keeps a second dev away from the folder: it would write its own
+// site over the first one's.
+func (d *devCmd) lock() (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(d.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another landfall dev uses %s; stop it, or give --dir", d.Dir), f.Close())
+	}
+	return func() { _ = f.Close() }, nil // closing it unlocks it
+}
 
 // origin starts the demo origin, unless there is one already.
 func (d *devCmd) origin() ([]group.Part, *url.URL, error) {
@@ -165,9 +183,9 @@ func (d *devCmd) greet(c *console, n *node.Node, origin *url.URL) {
   files   %s   access.log, sites/demo.yaml (edit it: changes take effect at once)
 
 Ask twice, and see the second answer come from the cache:
-  curl -sD- -o/dev/null --http1.1 --cacert %s https://localhost:%d/
-  curl -sD- -o/dev/null --http2   --cacert %s https://localhost:%d/
-  curl -sD- -o/dev/null --http3   --cacert %s https://localhost:%d/     (a curl with HTTP/3)
+  curl -sD- -o/dev/null --http1.1 --cacert '%s' https://localhost:%d/
+  curl -sD- -o/dev/null --http2   --cacert '%s' https://localhost:%d/
+  curl -sD- -o/dev/null --http3   --cacert '%s' https://localhost:%d/     (a curl with HTTP/3)
 
 Ctrl-C stops it.
 `, version, https, n.HTTP()[0].Port(), n.Admin(), origin, what, d.Dir, ca, https, ca, https, ca, https)

@@ -102,7 +102,8 @@ func signals() (ctx context.Context, urgent <-chan struct{}, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	second, ended := make(chan struct{}), make(chan struct{})
 	// A reader of our output that goes away must not take an edge down.
-	signal.Ignore(syscall.SIGPIPE)
+	// SIGHUP is for the sites, once they listen for it.
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 	got := make(chan os.Signal, 2)
 	signal.Notify(got, syscall.SIGINT, syscall.SIGTERM)
 	done := make(chan struct{})

@@ -82,7 +82,11 @@ func (l *listener) Accept() (net.Conn, error) {
 			_ = c.Close() // refused: nothing was read or written
 			continue
 		}
-		return &conn{Conn: c, front: l.front, client: client, shaking: l.secure}, nil
+		own := &conn{Conn: c, front: l.front, client: client}
+		if !l.secure {
+			own.phase.Store(active) // from the start a head is waited for
+		}
+		return own, nil
 	}
 }
 
@@ -90,9 +94,9 @@ func (l *listener) Accept() (net.Conn, error) {
 type phase = uint32
 
 const (
-	handshaking phase = iota // or, on a plain connection, its first head
-	active
-	reading // a request's body
+	handshaking phase = iota
+	active            // a head
+	reading           // a request's body
 	idle
 )
 
@@ -103,17 +107,29 @@ type conn struct {
 	client netip.Addr
 	phase  atomic.Uint32
 	closed sync.Once
-	// shaking is true until the deadline of the handshake was set, by the
+	cut    sync.Once // counts the deadline that ended it
+	// aborting is whether net/http stops a read of its own, which it does
+	// by a deadline in the distant past.
+	aborting atomic.Bool
+
+	// shaken is whether the handshake's deadline was set; owned by the
 	// goroutine that serves the connection.
-	shaking bool
+	shaken bool
 }
+
+var longAgo = time.Unix(1<<20, 0)
 
 // SetReadDeadline implements net.Conn. The first deadline that net/http
 // sets on a TLS connection is that of the handshake, for which it has no
-// setting of its own.
+// setting of its own; with the next, the handshake is over.
 func (c *conn) SetReadDeadline(t time.Time) error {
-	if c.shaking {
-		c.shaking = false
+	c.aborting.Store(!t.IsZero() && t.Before(longAgo))
+	switch {
+	case c.phase.Load() != handshaking:
+	case c.shaken:
+		c.phase.CompareAndSwap(handshaking, active)
+	default:
+		c.shaken = true
 		t = time.Now().Add(c.front.conf.Limits.HandshakeTime)
 	}
 	return c.Conn.SetReadDeadline(t)
@@ -122,8 +138,8 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
-		c.countTimeout()
+	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) && !c.aborting.Load() {
+		c.cut.Do(c.countTimeout)
 	}
 	return n, err
 }

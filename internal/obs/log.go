@@ -112,8 +112,9 @@ type file struct {
 	failing atomic.Pointer[error] // of the newest write
 
 	// Guarded by mu.
-	mu sync.Mutex
-	f  *os.File
+	mu   sync.Mutex
+	f    *os.File
+	torn bool // the file ends within a record
 }
 
 // Reopen opens the file under its name; on failure the old one stays.
@@ -129,7 +130,7 @@ func (l *file) Reopen() error {
 		return fmt.Errorf("open the access log: %w", err)
 	}
 	old := l.f
-	l.f = f
+	l.f, l.torn = f, false
 	if old == nil {
 		return nil
 	}
@@ -142,7 +143,15 @@ func (l *file) Reopen() error {
 func (l *file) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.torn {
+		if _, err := l.f.WriteString("\n"); err == nil {
+			l.torn = false
+		}
+	}
 	n, err := l.f.Write(p)
+	if n > 0 {
+		l.torn = p[n-1] != '\n'
+	}
 	if err != nil {
 		l.lost.Add(uint64(bytes.Count(p[n:], []byte{'\n'})))
 		l.failing.Store(&err)

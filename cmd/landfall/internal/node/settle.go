@@ -201,6 +201,18 @@ func (k *kept) load(file string) ([]byte, error) {
 	return os.ReadFile(filepath.Join(k.dir, file))
 }
 
+// forget removes what is kept of files that are gone: a document that is
+// written anew under an old name has no past. What cannot be removed is
+// tried again at the next reading.
+func (k *kept) forget(read []*document) {
+	entries, _ := os.ReadDir(k.dir)
+	for _, e := range entries {
+		if !slices.ContainsFunc(read, func(d *document) bool { return d.file == e.Name() }) {
+			_ = os.Remove(filepath.Join(k.dir, e.Name()))
+		}
+	}
+}
+
 func (k *kept) save(file string, data []byte) error {
 	if old, err := k.load(file); err == nil && bytes.Equal(old, data) {
 		return nil

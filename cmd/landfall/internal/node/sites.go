@@ -28,6 +28,8 @@ import (
 const (
 	settle     = 150 * time.Millisecond
 	settleMost = 2 * time.Second
+	// rewatch is when a folder that cannot be watched is looked for again.
+	rewatch = 10 * time.Second
 )
 
 // sites follows the folder of site documents. A document that is broken
@@ -110,7 +112,11 @@ func (s *sites) check() error {
 func (s *sites) complaints() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.problems)
+	out := slices.Clone(s.problems)
+	if s.lastErr != nil {
+		out = append(out, s.lastErr.Error())
+	}
+	return out
 }
 
 // Run reads the folder, then again whenever it changes or SIGHUP comes,
@@ -148,7 +154,8 @@ func (s *sites) Run(ctx context.Context, ready func()) error {
 			due.done()
 			// Again each time: the folder may be another one of its name.
 			if err := watch.Add(s.dir); err != nil {
-				s.log.Error("the folder of sites cannot be watched: changes need SIGHUP", zap.String("dir", s.dir), zap.Error(err))
+				s.log.Error("the folder of sites cannot be watched, looking again soon", zap.String("dir", s.dir), zap.Error(err))
+				due.timer.Reset(rewatch)
 			}
 			s.reload(ctx)
 			ready()
@@ -186,6 +193,7 @@ func (s *sites) reload(ctx context.Context) {
 		s.mu.Unlock()
 		return
 	}
+	s.kept.forget(read)
 	round := s.settle(read)
 	problems, err := s.commit(ctx, round.accepted)
 	if err != nil {
