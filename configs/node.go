@@ -16,7 +16,7 @@ type Node struct {
 	Admin     Admin         `yaml:"admin" doc:"the operator's side; never on a VIP"`
 	Sites     Sites         `yaml:"sites" doc:"where sites come from when there is no control plane"`
 	Control   *Control      `yaml:"control" inforce:"none" doc:"the control plane that sites come from"`
-	State     string        `yaml:"state" format:"file" default:"./state" doc:"folder for what must outlive the process: certificates, tokens, the last good configuration"`
+	State     string        `yaml:"state" format:"file" default:"./state" doc:"folder for what must outlive the process: certificates and the last good site documents"`
 	Cache     NodeCache     `yaml:"cache" doc:"what this node may keep"`
 	Origins   NodeOrigins   `yaml:"origins" doc:"what sites may fetch from"`
 	ACME      ACME          `yaml:"acme" doc:"where certificates of sites with tls.cert auto come from"`
@@ -34,7 +34,7 @@ type Node struct {
 // Identity names the node.
 type Identity struct {
 	ID   uint8  `yaml:"id" required:"true" min:"1" max:"255" doc:"number of the node, unique in the fleet"`
-	Name string `yaml:"name" format:"name" doc:"name of the node in logs, metrics and the console; node-ID unless given"`
+	Name string `yaml:"name" format:"name" doc:"name of the node in logs, and in Via and CDN-Loop towards origins; node-ID unless given"`
 	Pop  string `yaml:"pop" format:"name" default:"local" doc:"name of the PoP that the node stands in"`
 }
 
@@ -47,7 +47,7 @@ type Listen struct {
 
 // Admin is the operator's listener.
 type Admin struct {
-	Listen netip.AddrPort `yaml:"listen" default:"127.0.0.1:9080" doc:"API, metrics, health and console"`
+	Listen netip.AddrPort `yaml:"listen" default:"127.0.0.1:9080" doc:"health, metrics and profiles"`
 }
 
 // Sites is file mode: every file of a folder is a site.

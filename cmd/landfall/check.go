@@ -9,7 +9,7 @@ import (
 )
 
 type checkCmd struct {
-	Config string   `type:"path" placeholder:"FILE" xor:"what" required:"" help:"Node file; its sites.dir is checked too."`
+	Config string   `type:"path" placeholder:"FILE" xor:"what" required:"" help:"Node file; its sites.dir is checked too. Either this or --file."`
 	File   []string `short:"f" type:"path" placeholder:"FILE" xor:"what" required:"" help:"Site document; may be given several times."`
 	Quiet  bool     `short:"q" help:"Do not print the effective node file."`
 }

@@ -23,7 +23,7 @@ import (
 const (
 	exitDone     = 0
 	exitFailed   = 1
-	exitUsage    = 2 // wrong usage, or refused by an interlock
+	exitUsage    = 2
 	exitDeadline = 3
 )
 

@@ -1,7 +1,7 @@
 package exchange
 
-// Outcome says in one word what became of a request. The same word
-// stands in the access record, in metrics and in responses.
+// Outcome says in one word what became of a request. The same word stands
+// in the access record and in metrics.
 type Outcome uint8
 
 // The outcomes, from the cheapest to the most expensive.

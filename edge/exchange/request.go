@@ -31,7 +31,6 @@ func (p Proto) Via() string {
 // TLS is what the handshake of the request's connection settled.
 type TLS struct {
 	Version    uint16 // crypto/tls's number, such as tls.VersionTLS13
-	Cipher     uint16 // crypto/tls's number
 	ServerName string // SNI, canonical form; "" when the client sent none
 	ALPN       string
 	Resumed    bool

@@ -33,7 +33,6 @@ func (f *Front) request(w *writer, hr *http.Request, info *connInfo) *exchange.R
 		info.once.Do(func() {
 			info.tls = &exchange.TLS{
 				Version:    hr.TLS.Version,
-				Cipher:     hr.TLS.CipherSuite,
 				ServerName: strings.ToLower(strings.TrimSuffix(hr.TLS.ServerName, ".")),
 				ALPN:       hr.TLS.NegotiatedProtocol,
 				Resumed:    hr.TLS.DidResume,
