@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -229,4 +230,55 @@ func TestDrainSaysGoAway(t *testing.T) {
 		}
 	}
 	<-r.ended
+}
+
+// TestConnsPerClientOverQUIC: a connection that ends gives its place back;
+// a leak would lock the client out for good.
+func TestConnsPerClientOverQUIC(t *testing.T) {
+	r := start(t, func(_ context.Context, w exchange.Writer, _ *exchange.Request) { _ = w.Head(200, nil, 0) },
+		func(c *Config) { c.Limits.ConnsPerClient = 1 })
+	first := r.client(t, exchange.HTTP3)
+	if _, err := first.Get(r.url("https")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.client(t, exchange.HTTP3).Get(r.url("https")); err == nil {
+		t.Error("a second connection was served")
+	}
+	first.CloseIdleConnections()
+	waitFor(t, "place for a new connection", func() bool {
+		_, err := r.client(t, exchange.HTTP3).Get(r.url("https"))
+		return err == nil
+	})
+}
+
+func TestClientOf(t *testing.T) {
+	for _, tc := range []struct {
+		a, b string
+		same bool
+	}{
+		{"192.0.2.1", "192.0.2.2", false},
+		{"192.0.2.1", "::ffff:192.0.2.1", true},
+		{"2001:db8::1", "2001:db8::ffff:1", true},
+		{"2001:db8::1", "2001:db8:0:1::1", false},
+	} {
+		if got := clientOf(netip.MustParseAddr(tc.a)) == clientOf(netip.MustParseAddr(tc.b)); got != tc.same {
+			t.Errorf("%s and %s are one client: %v, want %v", tc.a, tc.b, got, tc.same)
+		}
+	}
+}
+
+// TestNoInterimToHTTP10: such a client takes a 103 for the final response.
+func TestNoInterimToHTTP10(t *testing.T) {
+	r := start(t, func(_ context.Context, w exchange.Writer, r *exchange.Request) {
+		r.Interim(103, nil)
+		_ = w.Head(200, nil, 0)
+	}, nil)
+	c, err := net.Dial("tcp", r.HTTPAddrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(c, "GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+	if b, err := io.ReadAll(c); err != nil || !bytes.HasPrefix(b, []byte("HTTP/1.0 200")) {
+		t.Errorf("%q, %v", b, err)
+	}
 }
