@@ -110,6 +110,7 @@ func TestPostedIsStored(t *testing.T) {
 					body = "got"
 				}
 				t.serve(get("/form"), plain, always(200, "got")).want(t, c.want, 200, body)
+				synctest.Wait() // a fill ends after its last reader has
 				if n := len(t.store.flights); n != 0 {
 					t.Errorf("%d flights are left", n)
 				}
