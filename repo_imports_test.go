@@ -47,12 +47,29 @@ var arrows = []arrow{
 		why: "a site compiles policy into a table; what fetches or serves is bound to it by cmd",
 	},
 	{
-		from: "edge", to: []string{"edge/...", "cache", "affinity", "affinity/relay", "tls/..."},
+		from: "edge", to: []string{"edge/exchange", "edge/message", "edge/site", "cache", "affinity", "affinity/relay", "tls/..."},
 		why: "edge is the path of a request; it meets origins as fillers only, and routes can be withdrawn while it hangs",
 	},
 	{
-		from: "edge/...", to: []string{"edge/exchange"},
-		why: "a front end turns bytes into an exchange and knows nothing of what becomes of it",
+		from: "edge/wire",
+		why:  "the wire carries bytes and knows nothing of requests",
+	},
+	{
+		from: "edge/message", to: []string{"edge/exchange"},
+		why: "what is well formed does not depend on who reads it",
+	},
+	{
+		from: "edge/front", to: []string{"edge/exchange", "edge/wire", "edge/http1", "edge/http2", "edge/http3"},
+		tests: []string{"edge/nethttp"},
+		why:   "the front hands connections to the servers and never looks into a request",
+	},
+	{
+		from: "edge/nethttp", to: []string{"edge/exchange"},
+		why: "the reference shares nothing with what it is compared with but the vocabulary",
+	},
+	{
+		from: "edge/...", to: []string{"edge/exchange", "edge/wire", "edge/message"},
+		why: "a server turns bytes into an exchange and knows nothing of what becomes of it",
 	},
 
 	{

@@ -280,6 +280,9 @@ func (b *body) seal(pieces []piece, n int) {
 // when off has yet to land or is no longer kept. The caller holds mu
 // unless the body is whole.
 func (b *body) at(off int64) []byte {
+	if len(b.pieces) == 1 && b.pieces[0].off == 0 && off >= 0 && off < int64(len(b.pieces[0].data)) {
+		return b.pieces[0].data[off:]
+	}
 	i := sort.Search(len(b.pieces), func(i int) bool { return b.pieces[i].off > off }) - 1
 	if i < 0 {
 		return nil

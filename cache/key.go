@@ -47,7 +47,11 @@ func targetOf(req *exchange.Request, p *Policy) target {
 // a query begins with the first question mark.
 func (t target) key(site string) string {
 	var room [256]byte
-	b := append(room[:0], site...)
+	return string(t.append(room[:0], site))
+}
+
+func (t target) append(b []byte, site string) []byte {
+	b = append(b, site...)
 	b = append(b, ' ')
 	b = append(b, t.scheme...)
 	b = append(b, "://"...)
@@ -57,8 +61,7 @@ func (t target) key(site string) string {
 		b = append(b, t.port...)
 	}
 	b = append(b, t.path...)
-	b = append(b, t.query...)
-	return string(b)
+	return append(b, t.query...)
 }
 
 // without returns the query, "?" included, without the parameters that

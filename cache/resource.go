@@ -21,6 +21,7 @@ type variant struct {
 	status    int
 	header    exchange.Header // as stored: no age
 	body      *body
+	memo      exchange.Memo
 }
 
 // validators returns the fields that ask the origin whether the response
@@ -34,11 +35,15 @@ func (v *variant) canValidate() bool {
 	return etag != "" || lastModified != ""
 }
 
+// encodings is how many more times the fields are kept: as they are served,
+// and as each HTTP version writes them.
+const encodings = 4
+
 // weight is what the variant takes of the store, in bytes.
 func (v *variant) weight() int64 {
 	n := variantOverhead + v.body.held
 	for _, f := range v.header {
-		n += int64(fieldOverhead + len(f.Name) + len(f.Value))
+		n += int64(2*fieldOverhead + (1+encodings)*(len(f.Name)+len(f.Value)))
 	}
 	for i, c := range v.selection.values {
 		n += int64(2*fieldOverhead + len(v.selection.names[i]) + len(c.raw) + len(c.normal))

@@ -5,82 +5,31 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/net/http/httpguts"
-
 	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/edge/message"
 	"github.com/landfall-cdn/landfall/internal/hostname"
 	"github.com/landfall-cdn/landfall/internal/limits"
 )
 
-// reason is why a request was refused. The word stands in the access
-// record and in landfall_refused_total.
-type reason uint8
-
-const (
-	admitted reason = iota
-	badMethod
-	badTarget
-	badHost
-	badField
-	uriTooLong
-	headTooLarge
-	tooManyFields
-	unknownSite
-	misdirected
-	loop
-	numReasons
-)
-
-var reasons = [numReasons]struct {
-	word   string
-	status int
-}{
-	admitted:      {"", 0},
-	badMethod:     {"bad_method", http.StatusMethodNotAllowed},
-	badTarget:     {"bad_target", http.StatusBadRequest},
-	badHost:       {"bad_host", http.StatusBadRequest},
-	badField:      {"bad_field", http.StatusBadRequest},
-	uriTooLong:    {"uri_too_long", http.StatusRequestURITooLong},
-	headTooLarge:  {"head_too_large", http.StatusRequestHeaderFieldsTooLarge},
-	tooManyFields: {"too_many_fields", http.StatusRequestHeaderFieldsTooLarge},
-	unknownSite:   {"unknown_site", http.StatusMisdirectedRequest},
-	misdirected:   {"misdirected", http.StatusMisdirectedRequest},
-	loop:          {"loop", http.StatusLoopDetected},
-}
-
-func (r reason) String() string { return reasons[r].word }
-
 // admit checks what must hold before anything looks at the request, and
-// puts Host into its canonical form. After it the request is read-only.
-func (s *Server) admit(r *exchange.Request) reason {
-	if !validMethod(r.Method) {
-		return badMethod
+// brings it into normal form: after it the request is read-only. What is
+// in normal form already passes unchanged, without an allocation.
+func (s *Server) admit(r *exchange.Request) exchange.Refusal {
+	if r.Refused != exchange.Admitted {
+		return r.Refused
 	}
-	if reason := s.admitTarget(r); reason != admitted {
-		return reason
+	if !validMethod(r.Method) {
+		return exchange.BadMethod
+	}
+	if why := s.admitTarget(r); why != exchange.Admitted {
+		return why
 	}
 	host, err := hostname.Wire(r.Host)
 	if err != nil || !validPort(r.Port) {
-		return badHost
+		return exchange.BadHost
 	}
 	r.Host = host
-	if reason := s.admitFields(r); reason != admitted {
-		return reason
-	}
-	// What Connection names is meant for us alone: neither a key, nor Vary,
-	// nor a rule may see it, as no origin will.
-	for _, name := range r.Header.Nominated() {
-		r.Header.Del(name)
-	}
-	// Servers behind CGI-like interfaces read an underscore as a hyphen: such
-	// a field would be another one to them than to us.
-	r.Header = slices.DeleteFunc(r.Header, func(f exchange.Field) bool { return strings.Contains(f.Name, "_") })
-	r.Header.JoinCookies()
-	if looped(r.Header) {
-		s.met.loops.Inc()
-		return loop
-	}
-	return admitted
+	return s.admitFields(r)
 }
 
 // validMethod refuses what is no token, and the methods that a reverse
@@ -88,27 +37,26 @@ func (s *Server) admit(r *exchange.Request) reason {
 // show a script the fields that we add (RFC 9110, 9.3.6 and 9.3.8), and a
 // PURGE by anybody would empty the caches behind us.
 func validMethod(m string) bool {
-	return httpguts.ValidHeaderFieldName(m) && m != http.MethodConnect && m != http.MethodTrace && m != "PURGE"
+	return message.Token(m) && m != http.MethodConnect && m != http.MethodTrace && m != "PURGE"
 }
 
-func (s *Server) admitTarget(r *exchange.Request) reason {
+func (s *Server) admitTarget(r *exchange.Request) exchange.Refusal {
 	if len(r.Path)+len(r.Query) > s.conf.Limits.RequestURI {
-		s.conf.Counters.Hit(limits.RequestURI)
-		return uriTooLong
+		return exchange.URITooLong
 	}
 	if r.Path == "*" && r.Method == http.MethodOptions && r.Query == "" {
-		return admitted
+		return exchange.Admitted
 	}
 	if !strings.HasPrefix(r.Path, "/") || !validTarget(r.Path) || !validTarget(r.Query) {
-		return badTarget
+		return exchange.BadTarget
 	}
 	path, ok := exchange.NormalPath(r.Path)
 	if !ok {
-		return badTarget
+		return exchange.BadTarget
 	}
 	// From here on rule, key and origin see one string.
 	r.Path, r.Query = path, exchange.NormalQuery(r.Query)
-	return admitted
+	return exchange.Admitted
 }
 
 // validTarget refuses bytes that no request target holds (RFC 9112, 3.2)
@@ -135,23 +83,77 @@ func validPort(p string) bool {
 	return true
 }
 
-func (s *Server) admitFields(r *exchange.Request) reason {
+// noted says which fields need more than a check.
+type noted struct {
+	connection, underscore, loop bool
+	cookies                      int
+}
+
+func (s *Server) admitFields(r *exchange.Request) exchange.Refusal {
 	if len(r.Header) > s.conf.Limits.RequestFields {
-		s.conf.Counters.Hit(limits.RequestFields)
-		return tooManyFields
+		return exchange.TooManyFields
 	}
 	size := len(r.Method) + len(r.Path) + len(r.Query) + len(r.Host)
-	for _, f := range r.Header {
+	var n noted
+	for i := range r.Header {
+		f := &r.Header[i]
 		size += len(f.Name) + len(f.Value) + 4 // ": " and CRLF
-		if !httpguts.ValidHeaderFieldName(f.Name) || !httpguts.ValidHeaderFieldValue(f.Value) {
-			return badField
+		if !message.Token(f.Name) || !message.FieldValue(f.Value) {
+			return exchange.BadField
+		}
+		switch f.Name {
+		case "connection":
+			n.connection = true
+		case "cookie":
+			n.cookies++
+		case "cdn-loop":
+			n.loop = true
+		default:
+			n.underscore = n.underscore || strings.IndexByte(f.Name, '_') >= 0
 		}
 	}
 	if size > s.conf.Limits.RequestHead {
-		s.conf.Counters.Hit(limits.RequestHead)
-		return headTooLarge
+		return exchange.HeadTooLarge
 	}
-	return admitted
+	return tidy(r, n)
+}
+
+// tidy takes away what goes no further.
+func tidy(r *exchange.Request, n noted) exchange.Refusal {
+	if n.connection {
+		// What Connection names is meant for us alone: neither a key, nor
+		// Vary, nor a rule may see it, as no origin will.
+		for _, name := range r.Header.Nominated() {
+			r.Header.Del(name)
+		}
+	}
+	if n.underscore {
+		// Servers behind CGI-like interfaces read an underscore as a hyphen:
+		// such a field would be another one to them than to us.
+		r.Header = slices.DeleteFunc(r.Header, func(f exchange.Field) bool { return strings.Contains(f.Name, "_") })
+	}
+	if n.cookies > 1 {
+		r.Header.JoinCookies()
+	}
+	if n.loop && looped(r.Header) {
+		return exchange.Loop
+	}
+	return exchange.Admitted
+}
+
+// limitOf returns the limit that a refusal is about, if it is about one.
+func limitOf(why exchange.Refusal) (limits.Name, bool) {
+	switch why {
+	case exchange.URITooLong:
+		return limits.RequestURI, true
+	case exchange.HeadTooLarge:
+		return limits.RequestHead, true
+	case exchange.TooManyFields:
+		return limits.RequestFields, true
+	case exchange.HeadTooSlow:
+		return limits.HeaderTime, true
+	}
+	return 0, false
 }
 
 // looped reports whether the request has been here before (RFC 8586). A

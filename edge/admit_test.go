@@ -37,37 +37,37 @@ func TestAdmit(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		change func(*exchange.Request)
-		want   reason
+		want   exchange.Refusal
 	}{
-		{"ordinary", nil, admitted},
-		{"options of all", func(r *exchange.Request) { r.Method, r.Path = "OPTIONS", "*" }, admitted},
-		{"extension method", func(r *exchange.Request) { r.Method = "M-SEARCH" }, admitted},
-		{"half-written encoding in a query", func(r *exchange.Request) { r.Query = "?50%" }, admitted},
-		{"half-written encoding", func(r *exchange.Request) { r.Path = "/50%" }, badTarget},
-		{"dot segment", func(r *exchange.Request) { r.Path = "/a/../b" }, badTarget},
-		{"encoded dot segment", func(r *exchange.Request) { r.Path = "/a/%2e%2e%2fb" }, badTarget},
-		{"purge", func(r *exchange.Request) { r.Method = "PURGE" }, badMethod},
-		{"connect", func(r *exchange.Request) { r.Method = "CONNECT" }, badMethod},
-		{"trace", func(r *exchange.Request) { r.Method = "TRACE" }, badMethod},
-		{"method with space", func(r *exchange.Request) { r.Method = "GET /" }, badMethod},
-		{"no path", func(r *exchange.Request) { r.Path = "" }, badTarget},
-		{"relative path", func(r *exchange.Request) { r.Path = "a" }, badTarget},
-		{"get of all", func(r *exchange.Request) { r.Path = "*" }, badTarget},
-		{"line break in path", func(r *exchange.Request) { r.Path = "/a\r\nX: y" }, badTarget},
-		{"NUL in query", func(r *exchange.Request) { r.Query = "?a=\x00" }, badTarget},
-		{"space in path", func(r *exchange.Request) { r.Path = "/a b" }, badTarget},
-		{"fragment", func(r *exchange.Request) { r.Path = "/a#b" }, badTarget},
-		{"backslash", func(r *exchange.Request) { r.Path = `/a\..\b` }, badTarget},
-		{"eight-bit path", func(r *exchange.Request) { r.Path = "/\xff" }, badTarget},
-		{"no host", func(r *exchange.Request) { r.Host = "" }, badHost},
-		{"userinfo", func(r *exchange.Request) { r.Host = "a@shop.example" }, badHost},
-		{"host with slash", func(r *exchange.Request) { r.Host = "shop.example/x" }, badHost},
-		{"odd port", func(r *exchange.Request) { r.Port = "80a" }, badHost},
-		{"long port", func(r *exchange.Request) { r.Port = "443443" }, badHost},
-		{"loop", func(r *exchange.Request) { r.Header.Add("cdn-loop", `other, Landfall; hops="2"`) }, loop},
-		{"somebody else's loop", func(r *exchange.Request) { r.Header.Add("cdn-loop", "landfaller") }, admitted},
-		{"control in a field", func(r *exchange.Request) { r.Header.Add("x-a", "a\x01") }, badField},
-		{"space in a name", func(r *exchange.Request) { r.Header.Add("x a", "a") }, badField},
+		{"ordinary", nil, exchange.Admitted},
+		{"options of all", func(r *exchange.Request) { r.Method, r.Path = "OPTIONS", "*" }, exchange.Admitted},
+		{"extension method", func(r *exchange.Request) { r.Method = "M-SEARCH" }, exchange.Admitted},
+		{"half-written encoding in a query", func(r *exchange.Request) { r.Query = "?50%" }, exchange.Admitted},
+		{"half-written encoding", func(r *exchange.Request) { r.Path = "/50%" }, exchange.BadTarget},
+		{"dot segment", func(r *exchange.Request) { r.Path = "/a/../b" }, exchange.BadTarget},
+		{"encoded dot segment", func(r *exchange.Request) { r.Path = "/a/%2e%2e%2fb" }, exchange.BadTarget},
+		{"purge", func(r *exchange.Request) { r.Method = "PURGE" }, exchange.BadMethod},
+		{"connect", func(r *exchange.Request) { r.Method = "CONNECT" }, exchange.BadMethod},
+		{"trace", func(r *exchange.Request) { r.Method = "TRACE" }, exchange.BadMethod},
+		{"method with space", func(r *exchange.Request) { r.Method = "GET /" }, exchange.BadMethod},
+		{"no path", func(r *exchange.Request) { r.Path = "" }, exchange.BadTarget},
+		{"relative path", func(r *exchange.Request) { r.Path = "a" }, exchange.BadTarget},
+		{"get of all", func(r *exchange.Request) { r.Path = "*" }, exchange.BadTarget},
+		{"line break in path", func(r *exchange.Request) { r.Path = "/a\r\nX: y" }, exchange.BadTarget},
+		{"NUL in query", func(r *exchange.Request) { r.Query = "?a=\x00" }, exchange.BadTarget},
+		{"space in path", func(r *exchange.Request) { r.Path = "/a b" }, exchange.BadTarget},
+		{"fragment", func(r *exchange.Request) { r.Path = "/a#b" }, exchange.BadTarget},
+		{"backslash", func(r *exchange.Request) { r.Path = `/a\..\b` }, exchange.BadTarget},
+		{"eight-bit path", func(r *exchange.Request) { r.Path = "/\xff" }, exchange.BadTarget},
+		{"no host", func(r *exchange.Request) { r.Host = "" }, exchange.BadHost},
+		{"userinfo", func(r *exchange.Request) { r.Host = "a@shop.example" }, exchange.BadHost},
+		{"host with slash", func(r *exchange.Request) { r.Host = "shop.example/x" }, exchange.BadHost},
+		{"odd port", func(r *exchange.Request) { r.Port = "80a" }, exchange.BadHost},
+		{"long port", func(r *exchange.Request) { r.Port = "443443" }, exchange.BadHost},
+		{"loop", func(r *exchange.Request) { r.Header.Add("cdn-loop", `other, Landfall; hops="2"`) }, exchange.Loop},
+		{"somebody else's loop", func(r *exchange.Request) { r.Header.Add("cdn-loop", "landfaller") }, exchange.Admitted},
+		{"control in a field", func(r *exchange.Request) { r.Header.Add("x-a", "a\x01") }, exchange.BadField},
+		{"space in a name", func(r *exchange.Request) { r.Header.Add("x a", "a") }, exchange.BadField},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := s.admit(request(tc.change)); got != tc.want {
@@ -80,7 +80,7 @@ func TestAdmit(t *testing.T) {
 func TestHostTakesItsCanonicalForm(t *testing.T) {
 	s, _ := admitting(t, nil)
 	r := request(func(r *exchange.Request) { r.Host = "SHOP.example." })
-	if s.admit(r) != admitted || r.Host != "shop.example" {
+	if s.admit(r) != exchange.Admitted || r.Host != "shop.example" {
 		t.Errorf("host %q", r.Host)
 	}
 }
@@ -93,7 +93,7 @@ func TestTargetTakesItsNormalForm(t *testing.T) {
 		r.Path, r.Query = "/%61ccount%2f", "?%73ecret=1"
 		r.Header = exchange.Header{{Name: "cookie", Value: "a=1"}, {Name: "x", Value: "y"}, {Name: "cookie", Value: "b=2"}}
 	})
-	if s.admit(r) != admitted || r.Path != "/account%2F" || r.Query != "?secret=1" {
+	if s.admit(r) != exchange.Admitted || r.Path != "/account%2F" || r.Query != "?secret=1" {
 		t.Errorf("%q and %q", r.Path, r.Query)
 	}
 	if got := r.Header.Values("cookie"); len(got) != 1 || got[0] != "a=1; b=2" {
@@ -109,7 +109,7 @@ func TestConnectionNamesAreDropped(t *testing.T) {
 	r := request(func(r *exchange.Request) {
 		r.Header = exchange.Header{{Name: "connection", Value: "close, X-Hop, Authorization, Via"}, {Name: "x-hop", Value: "1"}, {Name: "x_hop", Value: "1"}, {Name: "authorization", Value: "a"}, {Name: "via", Value: "1.1 x"}}
 	})
-	if s.admit(r) != admitted || r.Header.Has("x-hop") || r.Header.Has("x_hop") || r.Header.Has("authorization") || !r.Header.Has("via") {
+	if s.admit(r) != exchange.Admitted || r.Header.Has("x-hop") || r.Header.Has("x_hop") || r.Header.Has("authorization") || !r.Header.Has("via") {
 		t.Errorf("left %v", r.Header)
 	}
 }
@@ -129,25 +129,25 @@ func TestLimitsOfAHead(t *testing.T) {
 		set    func(*limits.Limits, int)
 		limit  int
 		change func(*exchange.Request)
-		want   reason
+		want   exchange.Refusal
 	}{
-		{limits.RequestURI, func(l *limits.Limits, n int) { l.RequestURI = n }, 9, func(r *exchange.Request) { r.Path, r.Query = "/"+strings.Repeat("a", 7), "?b" }, uriTooLong},
-		{limits.RequestFields, func(l *limits.Limits, n int) { l.RequestFields = n }, 9, fields(10), tooManyFields},
+		{limits.RequestURI, func(l *limits.Limits, n int) { l.RequestURI = n }, 9, func(r *exchange.Request) { r.Path, r.Query = "/"+strings.Repeat("a", 7), "?b" }, exchange.URITooLong},
+		{limits.RequestFields, func(l *limits.Limits, n int) { l.RequestFields = n }, 9, fields(10), exchange.TooManyFields},
 		{limits.RequestHead, func(l *limits.Limits, n int) { l.RequestHead = n }, 99, func(r *exchange.Request) {
 			used := len(r.Method) + len(r.Path) + len(r.Host) + len("x-a") + 4
 			r.Header.Add("x-a", strings.Repeat("v", 100-used))
-		}, headTooLarge},
+		}, exchange.HeadTooLarge},
 	} {
 		t.Run(tc.name.String(), func(t *testing.T) {
-			s, counters := admitting(t, func(l *limits.Limits) { tc.set(l, tc.limit) })
+			s, _ := admitting(t, func(l *limits.Limits) { tc.set(l, tc.limit) })
 			if got := s.admit(request(tc.change)); got != tc.want {
 				t.Errorf("one over the limit: %q, want %q", got, tc.want)
 			}
-			if counters.Hits(tc.name) != 1 {
-				t.Error("not counted")
+			if name, ok := limitOf(tc.want); !ok || name != tc.name {
+				t.Errorf("counted as %v", name)
 			}
 			s, _ = admitting(t, func(l *limits.Limits) { tc.set(l, tc.limit+1) })
-			if got := s.admit(request(tc.change)); got != admitted {
+			if got := s.admit(request(tc.change)); got != exchange.Admitted {
 				t.Errorf("at the limit: %q", got)
 			}
 		})

@@ -17,7 +17,7 @@ type metrics struct {
 	bytesIn   *prometheus.CounterVec // site
 	responses [exchange.HTTP3 + 1][6]prometheus.Counter
 	duration  [exchange.NumOutcomes]prometheus.Observer
-	refused   [numReasons]prometheus.Counter
+	refused   [exchange.NumRefusals]prometheus.Counter
 	failures  [exchange.NumCauses]prometheus.Counter
 
 	unrouted                  *siteMetrics // requests of no site
@@ -26,6 +26,7 @@ type metrics struct {
 
 // siteMetrics are one site's counters, resolved when it comes into force.
 type siteMetrics struct {
+	name              string
 	requests          [exchange.NumOutcomes]prometheus.Counter
 	bytesOut, bytesIn prometheus.Counter
 }
@@ -76,7 +77,7 @@ func (m *metrics) vectors(f promauto.Factory) {
 	refused := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "landfall_refused_total", Help: "Requests not admitted, by reason.",
 	}, []string{"reason"})
-	for r := badMethod; r < numReasons; r++ {
+	for r := exchange.Admitted + 1; r < exchange.NumRefusals; r++ {
 		m.refused[r] = refused.WithLabelValues(r.String())
 	}
 	failures := f.NewCounterVec(prometheus.CounterOpts{
@@ -88,7 +89,7 @@ func (m *metrics) vectors(f promauto.Factory) {
 }
 
 func (m *metrics) site(name string) *siteMetrics {
-	s := &siteMetrics{bytesOut: m.bytesOut.WithLabelValues(name), bytesIn: m.bytesIn.WithLabelValues(name)}
+	s := &siteMetrics{name: name, bytesOut: m.bytesOut.WithLabelValues(name), bytesIn: m.bytesIn.WithLabelValues(name)}
 	for o := range s.requests {
 		s.requests[o] = m.requests.WithLabelValues(name, exchange.Outcome(o).String())
 	}
@@ -111,22 +112,22 @@ func (m *metrics) forget(old, now *site.Table) {
 	}
 }
 
-// count adds a finished passage to the counters.
-func (x *passage) count() {
-	met := x.met
-	if met == nil {
-		met = x.s.met.unrouted
+// count adds a finished request to the counters.
+func (s *Server) count(r *exchange.Request, met *siteMetrics, a *account, took time.Duration) {
+	met.requests[a.outcome].Inc()
+	if a.sent > 0 {
+		met.bytesOut.Add(float64(a.sent))
 	}
-	met.requests[x.outcome].Inc()
-	met.bytesOut.Add(float64(x.sent))
-	met.bytesIn.Add(float64(x.received.Load()))
-	class := x.status / 100
+	if a.received > 0 {
+		met.bytesIn.Add(float64(a.received))
+	}
+	class := a.status / 100
 	if class > 5 {
 		class = 0
 	}
-	x.s.met.responses[x.r.Proto][class].Inc()
-	x.s.met.duration[x.outcome].Observe(time.Since(x.r.Arrived).Seconds())
-	if x.cause != exchange.NoCause {
-		x.s.met.failures[x.cause].Inc()
+	s.met.responses[r.Proto][class].Inc()
+	s.met.duration[a.outcome].Observe(took.Seconds())
+	if a.cause != exchange.NoCause {
+		s.met.failures[a.cause].Inc()
 	}
 }

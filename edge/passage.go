@@ -27,27 +27,17 @@ type passage struct {
 	site *site.Site   // nil until found
 	met  *siteMetrics // nil until found
 
-	outcome   exchange.Outcome
-	reason    reason
-	cause     exchange.Cause
-	endpoint  string // the origin address that failed
-	detail    string // what lies behind the cause
-	status    int    // of the final response; 0 while no head was sent
-	ttl       int64  // seconds left, when hasTTL
-	hasTTL    bool
-	sent      int64 // bytes of the response's content
-	firstByte time.Duration
-
-	// received counts the bytes of the request's content. An upload may
+	account
+	// uploaded counts the bytes of the request's content. An upload may
 	// outlive its answer: its goroutine is the origin's.
-	received atomic.Int64
+	uploaded atomic.Int64
 }
 
 func (s *Server) begin(ctx context.Context, w exchange.Writer, r *exchange.Request) *passage {
 	r.ID = s.ids.next()
-	x := &passage{s: s, ctx: ctx, w: w, r: r, log: s.conf.Log}
+	x := &passage{s: s, ctx: ctx, w: w, r: r, log: s.conf.Log, met: s.met.unrouted}
 	if r.Body != nil {
-		r.Body = &counted{ReadCloser: r.Body, n: &x.received}
+		r.Body = &counted{ReadCloser: r.Body, n: &x.uploaded}
 	}
 	return x
 }
@@ -81,10 +71,10 @@ func (x *passage) end() {
 		}
 		_ = x.r.Body.Close() // the front end decides about the connection
 	}
-	x.count()
-	if x.s.conf.Access != nil {
-		x.record(x.s.conf.Access)
+	if x.received == 0 {
+		x.received = x.uploaded.Load()
 	}
+	x.s.settle(x.r, x.met, &x.account)
 }
 
 func (x *passage) panicked(p any) {
@@ -106,19 +96,23 @@ func (x *passage) head(status int, h exchange.Header, length int64) error {
 	return x.w.Head(status, h, length)
 }
 
-// refuse answers a request that was not admitted.
-func (x *passage) refuse(why reason) {
-	x.outcome, x.reason = exchange.Refused, why
+// refuse answers a request that was not exchange.Admitted.
+func (x *passage) refuse(why exchange.Refusal) {
+	x.outcome, x.refused = exchange.Refused, why
 	x.s.met.refused[why].Inc()
+	if limit, ok := limitOf(why); ok {
+		x.s.conf.Counters.Hit(limit)
+	}
 	h := exchange.Header{}
 	switch why {
-	case badMethod:
+	case exchange.BadMethod:
 		h.Add("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-	case loop:
+	case exchange.Loop:
+		x.s.met.loops.Inc()
 		h.Add("proxy-status", Name+"; error="+exchange.ProxyLoopDetected.String())
 	default: // the status says it all
 	}
-	x.page(reasons[why].status, h)
+	x.page(why.Status(), h)
 }
 
 // synthesize sends an answer of our own.

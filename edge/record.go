@@ -9,64 +9,89 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/internal/jsonline"
 )
 
-// record writes the access record. docs/reference/access-log.md lists the
-// fields; names and meanings are stable.
-func (x *passage) record(log *zap.Logger) {
-	r := x.r
-	lent := recordFields.Get().(*[]zap.Field)
-	f := append((*lent)[:0],
-		zap.String("id", r.ID),
-		zap.String("client", r.Client.Addr().String()),
-		zap.String("site", x.siteName()),
-		zap.String("method", r.Method),
-		zap.String("scheme", r.Scheme),
-		zap.String("host", r.Host),
-		zap.String("path", r.Path),
-		zap.String("query", r.Query),
-		zap.Stringer("proto", r.Proto),
-		zap.Int("status", x.status),
-		zap.Stringer("outcome", x.outcome),
-		zap.Int64("bytes_in", x.received.Load()),
-		zap.Int64("bytes_out", x.sent),
-		zap.Float64("first_byte_ms", ms(x.firstByte)),
-		zap.Float64("total_ms", ms(time.Since(r.Arrived))),
-		zap.String("user_agent", r.Header.Get("user-agent")),
-		zap.String("referer", r.Header.Get("referer")),
-	)
+// account is what the access record and the counters say of a request
+// beside what it asked for.
+type account struct {
+	outcome   exchange.Outcome
+	refused   exchange.Refusal
+	cause     exchange.Cause
+	endpoint  string // the origin address that failed
+	detail    string // what lies behind the cause
+	status    int    // of the final response; 0 while no head was sent
+	ttl       int64  // seconds left, when hasTTL
+	hasTTL    bool
+	sent      int64         // bytes of the response's content
+	received  int64         // bytes of the request's content
+	firstByte time.Duration // 0 for a response that was ready at once
+}
+
+// settle counts a finished request and writes its access record. met is
+// that of its site.
+func (s *Server) settle(r *exchange.Request, met *siteMetrics, a *account) {
+	now := time.Now()
+	took := now.Sub(r.Arrived)
+	if a.firstByte == 0 {
+		a.firstByte = took
+	}
+	s.count(r, met, a, took)
+	if s.conf.Access == nil {
+		return
+	}
+	lent := lines.Get().(*[]byte)
+	*lent = appendRecord((*lent)[:0], r, met.name, a, now)
+	_, _ = s.conf.Access.Write(*lent) // what is lost is counted there
+	lines.Put(lent)
+}
+
+// lines lends the line of one record.
+var lines = sync.Pool{New: func() any { b := make([]byte, 0, 1<<10); return &b }}
+
+// appendRecord appends the access record. docs/reference/access-log.md
+// lists the fields; names and meanings are stable.
+func appendRecord(b []byte, r *exchange.Request, site string, a *account, now time.Time) []byte {
+	b = jsonline.Time(jsonline.Begin(b), "time", now)
+	b = jsonline.String(b, "id", r.ID)
+	b = jsonline.Addr(b, "client", r.Client.Addr())
+	b = jsonline.String(b, "site", site)
+	b = jsonline.String(b, "method", r.Method)
+	b = jsonline.String(b, "scheme", r.Scheme)
+	b = jsonline.String(b, "host", r.Host)
+	b = jsonline.String(b, "path", r.Path)
+	b = jsonline.String(b, "query", r.Query)
+	b = jsonline.String(b, "proto", r.Proto.String())
+	b = jsonline.Int(b, "status", int64(a.status))
+	b = jsonline.String(b, "outcome", a.outcome.String())
+	b = jsonline.Int(b, "bytes_in", a.received)
+	b = jsonline.Int(b, "bytes_out", a.sent)
+	b = jsonline.Millis(b, "first_byte_ms", a.firstByte)
+	b = jsonline.Millis(b, "total_ms", now.Sub(r.Arrived))
+	b = jsonline.String(b, "user_agent", r.Header.Get("user-agent"))
+	b = jsonline.String(b, "referer", r.Header.Get("referer"))
 	if r.TLS != nil {
-		f = append(f, zap.String("tls", tls.VersionName(r.TLS.Version)), zap.String("alpn", r.TLS.ALPN), zap.Bool("resumed", r.TLS.Resumed))
+		b = jsonline.String(b, "tls", tls.VersionName(r.TLS.Version))
+		b = jsonline.String(b, "alpn", r.TLS.ALPN)
+		b = jsonline.Bool(b, "resumed", r.TLS.Resumed)
 	}
-	if x.hasTTL {
-		f = append(f, zap.Int64("ttl", x.ttl))
+	if r.Early {
+		b = jsonline.Bool(b, "early", true)
 	}
-	if x.reason != admitted {
-		f = append(f, zap.Stringer("reason", x.reason))
+	if a.hasTTL {
+		b = jsonline.Int(b, "ttl", a.ttl)
 	}
-	if x.cause != exchange.NoCause {
-		f = append(f, zap.Stringer("cause", x.cause), zap.String("endpoint", x.endpoint), zap.String("detail", x.detail))
+	if a.refused != exchange.Admitted {
+		b = jsonline.String(b, "reason", a.refused.String())
 	}
-	log.Info("request", f...)
-	clear(f) // the strings of a request must not outlive it
-	*lent = f
-	recordFields.Put(lent)
+	if a.cause != exchange.NoCause {
+		b = jsonline.String(b, "cause", a.cause.String())
+		b = jsonline.String(b, "endpoint", a.endpoint)
+		b = jsonline.String(b, "detail", a.detail)
+	}
+	return jsonline.End(b)
 }
-
-// recordFields lends the fields of one record.
-var recordFields = sync.Pool{New: func() any { f := make([]zap.Field, 0, 32); return &f }}
-
-func (x *passage) siteName() string {
-	if x.site == nil {
-		return ""
-	}
-	return x.site.Name
-}
-
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // idSource makes request ids: unique in this process by a counter, and
 // among processes by a random start.
@@ -83,8 +108,11 @@ func newIDSource() idSource {
 	return s
 }
 
-func (s idSource) next() string {
-	var b [16]byte
-	hex.Encode(b[:], binary.BigEndian.AppendUint64(nil, s.n.Add(1)))
-	return s.prefix + string(b[4:])
+// append appends the next id.
+func (s idSource) append(dst []byte) []byte {
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], s.n.Add(1))
+	return hex.AppendEncode(append(dst, s.prefix...), n[2:])
 }
+
+func (s idSource) next() string { return string(s.append(make([]byte, 0, 24))) }

@@ -109,7 +109,7 @@ func (x *passage) fields(h exchange.Header, res *cache.Result) exchange.Header {
 func (x *passage) own(h exchange.Header) exchange.Header {
 	h.Set("x-request-id", x.r.ID)
 	if x.r.TLS != nil && x.r.Proto != exchange.HTTP3 {
-		h.Add("alt-svc", fmt.Sprintf(`h3=":%d"; ma=86400`, x.r.Local.Port()))
+		h.Add("alt-svc", string(appendAltSvc(nil, x.r.Local.Port())))
 	}
 	return h
 }

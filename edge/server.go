@@ -6,6 +6,7 @@ package edge
 import (
 	"context"
 	"errors"
+	"io"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,8 +32,8 @@ type Config struct {
 	// authorization for a path of a host, if an order is in flight. May be
 	// nil.
 	Challenge func(host, path string) (keyAuthorization string, ok bool)
-	// Access receives one record per request. May be nil.
-	Access *zap.Logger
+	// Access receives one record per request, a line each. May be nil.
+	Access io.Writer
 	Log    *zap.Logger
 }
 
@@ -84,17 +85,20 @@ func (s *Server) ServeExchange(ctx context.Context, w exchange.Writer, r *exchan
 	x := s.begin(ctx, w, r)
 	defer x.end()
 
-	if reason := s.admit(r); reason != admitted {
-		x.refuse(reason)
+	if why := s.admit(r); why != exchange.Admitted {
+		x.refuse(why)
 		return
 	}
 	sites := s.sites.Load()
-	st, reason := find(sites.table, r)
-	if reason != admitted {
-		x.refuse(reason)
+	st, why := find(sites.table, r)
+	if why != exchange.Admitted {
+		x.refuse(why)
 		return
 	}
 	x.belongsTo(st, sites.met[st])
+	if r.Early && !r.Header.Has("early-data") {
+		r.Header.Add("early-data", "1") // RFC 8470, 5.1
+	}
 	policy, answer := s.decide(st, r, x.log)
 	if answer != nil {
 		x.synthesize(answer)
@@ -120,15 +124,15 @@ func (s *Server) ServeExchange(ctx context.Context, w exchange.Writer, r *exchan
 // find returns the site of a request. The site that the handshake was for
 // must be the site that the request is for (RFC 9110, 7.4): certificates,
 // client authentication and session keys are a site's own.
-func find(t *site.Table, r *exchange.Request) (*site.Site, reason) {
+func find(t *site.Table, r *exchange.Request) (*site.Site, exchange.Refusal) {
 	st := t.Lookup(r.Host)
 	if st == nil {
-		return nil, unknownSite
+		return nil, exchange.UnknownSite
 	}
 	if r.TLS != nil && t.LookupServerName(r.TLS.ServerName) != st {
-		return nil, misdirected
+		return nil, exchange.Misdirected
 	}
-	return st, admitted
+	return st, exchange.Admitted
 }
 
 // causeOf finds the cause in an error of the cache or of a filler.

@@ -74,7 +74,7 @@ func (c *client) Tunnel(exchange.Header) (io.ReadWriteCloser, error) {
 // under is a Server with two sites, and what it logs and counts.
 type under struct {
 	*Server
-	access *observer.ObservedLogs
+	access *bytes.Buffer
 	log    *observer.ObservedLogs
 	reg    *prometheus.Registry
 }
@@ -82,9 +82,8 @@ type under struct {
 func serving(t testing.TB, shop, blog *site.Site) *under {
 	t.Helper()
 	u := &under{reg: prometheus.NewRegistry()}
-	accessCore, access := observer.New(zapcore.InfoLevel)
 	logCore, log := observer.New(zapcore.DebugLevel)
-	u.access, u.log = access, log
+	u.access, u.log = &bytes.Buffer{}, log
 	counters := &limits.Counters{}
 	store, err := cache.New(cache.Config{Memory: 16 << 20, Limits: limits.Default(), Log: zap.NewNop()}, counters, nil)
 	if err != nil {
@@ -100,7 +99,7 @@ func serving(t testing.TB, shop, blog *site.Site) *under {
 		Challenge: func(host, path string) (string, bool) {
 			return "proof", host == "shop.example" && path == challengePath+"token"
 		},
-		Access: zap.New(accessCore), Log: zap.New(logCore),
+		Access: u.access, Log: zap.New(logCore),
 	}, store, u.reg)
 	if err != nil {
 		t.Fatal(err)
@@ -118,6 +117,13 @@ func serving(t testing.TB, shop, blog *site.Site) *under {
 
 // ask sends one request and returns what the client got.
 func (u *under) ask(change func(*exchange.Request)) *client {
+	c := &client{}
+	u.ServeExchange(context.Background(), c, requesting(change))
+	return c
+}
+
+// requesting returns a request for the root of the shop, changed.
+func requesting(change func(*exchange.Request)) *exchange.Request {
 	r := &exchange.Request{
 		Proto: exchange.HTTP2, Method: "GET", Scheme: "https", Host: "shop.example", Path: "/",
 		TLS:     &exchange.TLS{ServerName: "shop.example", ALPN: "h2"},
@@ -128,19 +134,23 @@ func (u *under) ask(change func(*exchange.Request)) *client {
 	if change != nil {
 		change(r)
 	}
-	c := &client{}
-	u.ServeExchange(context.Background(), c, r)
-	return c
+	return r
 }
 
 // record returns the last access record.
 func (u *under) record(t *testing.T) map[string]any {
 	t.Helper()
-	all := u.access.All()
-	if len(all) == 0 {
-		t.Fatal("no access record")
+	lines := strings.Split(strings.TrimSuffix(u.access.String(), "\n"), "\n")
+	var rec map[string]any
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &rec); err != nil {
+		t.Fatalf("access record: %v", err)
 	}
-	return all[len(all)-1].ContextMap()
+	for name, v := range rec {
+		if n, ok := v.(float64); ok && n == float64(int64(n)) {
+			rec[name] = int64(n)
+		}
+	}
+	return rec
 }
 
 func TestHitAfterMiss(t *testing.T) {
@@ -416,7 +426,7 @@ func TestPanicCostsOneRequest(t *testing.T) {
 func TestRecordIsOneLine(t *testing.T) {
 	u := serving(t, &site.Site{Origin: answering("x")}, &site.Site{})
 	var out bytes.Buffer
-	u.conf.Access = zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{LineEnding: "\n"}), zapcore.AddSync(&out), zapcore.InfoLevel))
+	u.conf.Access = &out
 	u.ask(func(r *exchange.Request) {
 		r.Header.Add("user-agent", "a\r\n{\"status\":200}\x00\x1b[31m\"\xff")
 		r.Path = "/\n"
@@ -439,23 +449,26 @@ func TestForgottenSitesLeaveTheMetrics(t *testing.T) {
 	}
 }
 
-// BenchmarkHit is the path of a hit without a front end: admission to
-// access record.
-func BenchmarkHit(b *testing.B) {
-	u := serving(b, &site.Site{Origin: answering(strings.Repeat("x", 1024))}, &site.Site{})
-	u.ask(nil)
-	u.conf.Access = zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{LineEnding: "\n"}), zapcore.AddSync(io.Discard), zapcore.InfoLevel))
-	r := exchange.Request{
-		Proto: exchange.HTTP2, Method: "GET", Scheme: "https", Host: "shop.example", Path: "/",
-		TLS:     &exchange.TLS{ServerName: "shop.example", ALPN: "h2"},
-		Arrived: time.Now(),
+// TestRefusalOfTheFrontEnd: what a front end refuses is answered, recorded
+// and counted like what admission refuses.
+func TestRefusalOfTheFrontEnd(t *testing.T) {
+	u := serving(t, &site.Site{Origin: answering("x")}, &site.Site{})
+	c := u.ask(func(r *exchange.Request) { *r = exchange.Request{Arrived: r.Arrived, Refused: exchange.HeadTooLarge} })
+	if c.status != 431 || u.record(t)["reason"] != "head_too_large" || u.conf.Counters.Hits(limits.RequestHead) != 1 {
+		t.Errorf("%d, %v", c.status, u.record(t))
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		c, x := client{}, r
-		u.ServeExchange(context.Background(), &c, &x)
-		if c.status != 200 {
-			b.Fatal(c.status)
-		}
+}
+
+// TestEarlyDataIsMarked: an origin learns that a request may be a replay
+// (RFC 8470, 5.1).
+func TestEarlyDataIsMarked(t *testing.T) {
+	var got exchange.Header
+	origin := answering("x")
+	u := serving(t, &site.Site{Origin: fillFunc(func(ctx context.Context, r *exchange.Request) (*exchange.Response, error) {
+		got = r.Header
+		return origin(ctx, r)
+	})}, &site.Site{})
+	if u.ask(func(r *exchange.Request) { r.Early = true }); got.Get("early-data") != "1" {
+		t.Errorf("the origin got %v", got)
 	}
 }

@@ -31,7 +31,7 @@ func (x *passage) tunnel(res *cache.Result) {
 	if j.run() {
 		x.s.conf.Counters.Hit(limits.TunnelIdle)
 	}
-	x.received.Store(j.up.Load())
+	x.received = j.up.Load()
 	x.sent = j.down.Load()
 }
 

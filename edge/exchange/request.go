@@ -69,6 +69,13 @@ type Request struct {
 	// may be nil.
 	Trailer func() Header
 
+	// Refused is why the front end refuses the request: then only what could
+	// be read of it is set, and it is answered with Refused.Status.
+	Refused Refusal
+	// Early says that the request came in early data, which an attacker can
+	// send again (RFC 8470).
+	Early bool
+
 	// Client is the peer of the connection, Local our end of it.
 	Client netip.AddrPort
 	Local  netip.AddrPort

@@ -60,5 +60,19 @@ type Writer interface {
 
 // Handler is the way of a request after the front end.
 type Handler interface {
+	// Hit answers a request from memory, when that takes no waiting: it
+	// fills s in and returns true, and the front end calls Sent once, when
+	// the response was sent or the client was lost. Otherwise it returns
+	// false, nothing has happened, and the request is for ServeExchange.
+	//
+	// The strings of r may be borrowed from a buffer: nothing of r is kept
+	// after Sent, or after Hit returned false. Hit may bring r into normal
+	// form either way.
+	Hit(r *Request, s *Stored) bool
+	// Sent ends what Hit began. n bytes of content were sent; why is
+	// NoCause, or ClientAborted when that was not all.
+	Sent(r *Request, s *Stored, n int64, why Cause)
+	// ServeExchange is the way of any request. It returns when the exchange
+	// is over.
 	ServeExchange(ctx context.Context, w Writer, r *Request)
 }

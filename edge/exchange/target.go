@@ -26,18 +26,36 @@ func NormalQuery(q string) string {
 // hasDotSegment takes a backslash, and either encoded, for a separator too, as
 // some servers do.
 func hasDotSegment(p string) bool {
-	if !strings.Contains(p, ".") {
+	if strings.IndexByte(p, '.') < 0 {
 		return false
 	}
-	for segment := range strings.SplitSeq(separators.Replace(p), "/") {
-		if segment == "." || segment == ".." {
+	start := 0
+	for i := 0; i <= len(p); i++ {
+		n := separator(p[i:])
+		if n == 0 && i < len(p) {
+			continue
+		}
+		if segment := p[start:i]; segment == "." || segment == ".." {
 			return true
 		}
+		start = i + n
 	}
 	return false
 }
 
-var separators = strings.NewReplacer("%2F", "/", "%5C", "/", `\`, "/")
+// separator returns the length of the separator that p begins with, 0 when
+// it begins with none. Escapes are in upper case already.
+func separator(p string) int {
+	switch {
+	case p == "":
+		return 0
+	case p[0] == '/' || p[0] == '\\':
+		return 1
+	case p[0] == '%' && (strings.HasPrefix(p, "%2F") || strings.HasPrefix(p, "%5C")):
+		return 3
+	}
+	return 0
+}
 
 func normalEscapes(s string) (normal string, ok bool) {
 	first := strings.IndexByte(s, '%')

@@ -30,6 +30,10 @@ import (
 
 type handlerFunc func(context.Context, exchange.Writer, *exchange.Request)
 
+func (handlerFunc) Hit(*exchange.Request, *exchange.Stored) bool { return false }
+
+func (handlerFunc) Sent(*exchange.Request, *exchange.Stored, int64, exchange.Cause) {}
+
 func (f handlerFunc) ServeExchange(ctx context.Context, w exchange.Writer, r *exchange.Request) {
 	f(ctx, w, r)
 }

@@ -15,7 +15,9 @@ type Limits struct {
 	RequestHead     int `name:"request_head" unit:"bytes" doc:"request line and fields of one request, decoded; over it 431"`
 	RequestFields   int `name:"request_fields" unit:"fields" doc:"field lines of one request, cookie crumbs included; over it 431"`
 	RequestURI      int `name:"request_uri" unit:"bytes" doc:"request target; over it 414"`
-	RequestTrailers int `name:"request_trailers" unit:"bytes" doc:"trailer fields of one request; over it they are dropped"`
+	RequestTrailers int `name:"request_trailers" unit:"bytes" doc:"trailer fields of one request; over it 400 or a reset"`
+	ChunkOverhead   int `name:"chunk_overhead" unit:"bytes" doc:"chunk sizes and extensions of one request, beyond what chunks of 1 KiB need; over it 400"`
+	BodyDrain       int `name:"body_drain" unit:"bytes" doc:"what is read of a request body that nobody wants, to save the HTTP/1.1 connection; over it the connection is closed"`
 
 	HandshakeTime time.Duration `name:"handshake_time" doc:"TLS or QUIC handshake; over it the connection is closed"`
 	HeaderTime    time.Duration `name:"header_time" doc:"from the first byte of a request head to its last; over it the connection is closed"`
@@ -27,6 +29,9 @@ type Limits struct {
 	Streams        int `name:"streams" unit:"streams" doc:"concurrent HTTP/2 or HTTP/3 requests of one connection"`
 	StreamWindow   int `name:"stream_window" unit:"bytes" doc:"HTTP/2 receive window of one stream"`
 	ConnWindow     int `name:"conn_window" unit:"bytes" doc:"HTTP/2 receive window of one connection"`
+	ControlFrames  int `name:"control_frames" unit:"frames" doc:"HTTP/2 or HTTP/3 frames of one connection that move nothing on (PING, SETTINGS, empty DATA, needless WINDOW_UPDATE), beyond one for each request or 4 KiB of content; over it the connection is closed"`
+	StreamResets   int `name:"stream_resets" unit:"streams" doc:"streams of one connection that ended by a reset, whoever sent it, beyond those that ended well; over it the connection is closed"`
+	HalfOpen       int `name:"half_open" unit:"handshakes" doc:"QUIC handshakes in progress; over it clients must show first that their address is theirs (Retry)"`
 	OriginPerConn  int `name:"origin_per_conn" unit:"requests" doc:"requests of one client connection at an origin at once; over it 503"`
 
 	TunnelIdle time.Duration `name:"tunnel_idle" doc:"silence in both directions of a WebSocket; over it the tunnel is closed"`
@@ -50,6 +55,8 @@ func Default() Limits {
 		RequestFields:   100,
 		RequestURI:      16 << 10,
 		RequestTrailers: 8 << 10,
+		ChunkOverhead:   16 << 10,
+		BodyDrain:       256 << 10,
 		HandshakeTime:   10 * time.Second,
 		HeaderTime:      10 * time.Second,
 		IdleTime:        60 * time.Second,
@@ -59,6 +66,9 @@ func Default() Limits {
 		Streams:         100,
 		StreamWindow:    64 << 10,
 		ConnWindow:      1 << 20,
+		ControlFrames:   1000,
+		StreamResets:    200,
+		HalfOpen:        256,
 		OriginPerConn:   300,
 		TunnelIdle:      time.Hour,
 		ResponseHead:    64 << 10,
@@ -81,6 +91,8 @@ const (
 	RequestFields
 	RequestURI
 	RequestTrailers
+	ChunkOverhead
+	BodyDrain
 	HandshakeTime
 	HeaderTime
 	IdleTime
@@ -90,6 +102,9 @@ const (
 	Streams
 	StreamWindow
 	ConnWindow
+	ControlFrames
+	StreamResets
+	HalfOpen
 	OriginPerConn
 	TunnelIdle
 	ResponseHead

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -43,7 +44,6 @@ type AccessLog struct {
 	// Static after OpenAccess.
 	file   *file
 	buffer *zapcore.BufferedWriteSyncer
-	log    *zap.Logger
 }
 
 const (
@@ -62,12 +62,7 @@ func OpenAccess(path string) (*AccessLog, error) {
 	if err := a.file.Reopen(); err != nil {
 		return nil, err
 	}
-	conf := zapcore.EncoderConfig{
-		TimeKey: "time", EncodeTime: zapcore.RFC3339NanoTimeEncoder,
-		LineEnding: zapcore.DefaultLineEnding, EncodeDuration: zapcore.StringDurationEncoder,
-	}
 	a.buffer = &zapcore.BufferedWriteSyncer{WS: a.file, Size: accessBuffer, FlushInterval: accessFlush}
-	a.log = zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(conf), a.buffer, zapcore.InfoLevel))
 	return a, nil
 }
 
@@ -83,8 +78,14 @@ func (a *AccessLog) Lost() (records uint64, now error) {
 	return a.file.lost.Load(), now
 }
 
-// Logger returns the logger of access records, nil when there is no log.
-func (a *AccessLog) Logger() *zap.Logger { return a.log }
+// Writer returns where access records are written, each with one call and
+// ended by a line feed; nil when there is no log.
+func (a *AccessLog) Writer() io.Writer {
+	if a.file == nil {
+		return nil
+	}
+	return a.buffer
+}
 
 // Reopen opens the file anew under its name, after it was rotated away.
 func (a *AccessLog) Reopen() error {

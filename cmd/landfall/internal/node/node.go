@@ -155,7 +155,7 @@ func (n *Node) openPath() (err error) {
 	n.edge, err = edge.New(edge.Config{
 		Limits: n.conf.Limits, Counters: n.counters, HTTPSPort: n.httpsPort,
 		Challenge: n.issuer.HandleHTTPChallenge,
-		Access:    n.access.Logger(), Log: n.log.Named("edge"),
+		Access:    n.access.Writer(), Log: n.log.Named("edge"),
 	}, n.store, n.metrics)
 	return err
 }
