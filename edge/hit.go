@@ -105,7 +105,7 @@ func appendAltSvc(dst []byte, port uint16) []byte {
 func (s *Server) Sent(r *exchange.Request, h *exchange.Stored, n int64, why exchange.Cause) {
 	a := account{
 		outcome: exchange.Hit, status: h.Head.Status, ttl: h.TTL, hasTTL: true,
-		sent: n, cause: why,
+		sent: n, cause: why, firstByte: atOnce,
 	}
 	s.settle(r, h.Note.(*siteMetrics), &a)
 }

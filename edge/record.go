@@ -26,15 +26,19 @@ type account struct {
 	hasTTL    bool
 	sent      int64         // bytes of the response's content
 	received  int64         // bytes of the request's content
-	firstByte time.Duration // 0 for a response that was ready at once
+	firstByte time.Duration // 0 while no head was sent; atOnce
 }
+
+// atOnce is the time to the first byte of a response that was ready when the
+// request was read: that to the last.
+const atOnce = -1
 
 // settle counts a finished request and writes its access record. met is
 // that of its site.
 func (s *Server) settle(r *exchange.Request, met *siteMetrics, a *account) {
 	now := time.Now()
 	took := now.Sub(r.Arrived)
-	if a.firstByte == 0 {
+	if a.firstByte == atOnce {
 		a.firstByte = took
 	}
 	s.count(r, met, a, took)

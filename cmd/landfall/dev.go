@@ -69,6 +69,7 @@ func (d *devCmd) Run(c *console) error {
 	if err != nil {
 		return err
 	}
+	fitMemory(conf, log)
 	var n *node.Node
 	n, err = node.New(conf, node.Options{Log: log, Fallback: "demo", Before: before, Started: func() { d.greet(c, n, origin) }})
 	if err != nil {

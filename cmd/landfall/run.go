@@ -36,6 +36,7 @@ func (r *runCmd) Run(c *console) error {
 	for _, d := range diags {
 		log.Warn(d.String())
 	}
+	fitMemory(conf, log)
 	n, err := node.New(conf, node.Options{Log: log})
 	if err != nil {
 		return err

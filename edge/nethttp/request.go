@@ -6,62 +6,49 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
-	"github.com/landfall-cdn/landfall/internal/limits"
 )
 
 // request turns what net/http or http3 parsed into an exchange.Request.
-// It judges nothing: admission does.
-func (f *Front) request(w *writer, hr *http.Request, info *connInfo) *exchange.Request {
+func (s *Server) request(w *writer, hr *http.Request) *exchange.Request {
 	r := &exchange.Request{
 		Proto:   proto(hr),
 		Method:  hr.Method,
-		Scheme:  "http",
+		Scheme:  "https",
 		Header:  header(hr.Header),
 		Length:  hr.ContentLength,
-		Client:  info.client,
-		Local:   info.local,
-		Conn:    &info.shared,
+		TLS:     &exchange.TLS{ServerName: hr.TLS.ServerName},
+		Conn:    &exchange.Conn{},
 		Arrived: time.Now(),
 		Interim: func(status int, h exchange.Header) { _ = w.Interim(status, h) },
 	}
-	if hr.TLS != nil {
-		r.Scheme = "https"
-		info.once.Do(func() {
-			info.tls = &exchange.TLS{
-				Version:    hr.TLS.Version,
-				ServerName: strings.ToLower(strings.TrimSuffix(hr.TLS.ServerName, ".")),
-				ALPN:       hr.TLS.NegotiatedProtocol,
-				Resumed:    hr.TLS.DidResume,
-			}
-		})
-		r.TLS = info.tls
-	}
 	r.Host, r.Port = splitHost(hr.Host)
 	r.Path, r.Query = splitTarget(hr.RequestURI, hr.ProtoMajor == 1)
-	r.Upgrade = upgrade(hr)
-	if r.Upgrade != "" {
+	if r.Upgrade = upgrade(hr); r.Upgrade != "" {
 		r.Method = http.MethodGet
 	}
-	f.content(r, w, hr, info)
-	return r
-}
-
-// content gives the request its body, if it has one.
-func (f *Front) content(r *exchange.Request, w *writer, hr *http.Request, info *connInfo) {
 	if hr.Body == nil || hr.Body == http.NoBody || hr.ContentLength == 0 || r.Upgrade != "" {
 		r.Length = 0
-		return
+		return r
 	}
-	b := newBody(w, hr.Body, info.tcp)
-	if r.Proto == exchange.HTTP3 && r.Length < 0 && b.empty() {
-		r.Length = 0
-		return
+	r.Body, r.Trailer = hr.Body, func() exchange.Header { return header(hr.Trailer) }
+	if r.Proto == exchange.HTTP3 && r.Length < 0 {
+		// A head of HTTP/3 does not say whether content follows: only the
+		// end of the stream does.
+		first := make([]byte, 1)
+		n, err := hr.Body.Read(first)
+		if n == 0 && err == io.EOF {
+			r.Body, r.Length = nil, 0
+			return r
+		}
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(strings.NewReader(string(first[:n])), hr.Body), hr.Body}
 	}
-	r.Body, r.Trailer = b, f.trailer(hr)
+	return r
 }
 
 func proto(hr *http.Request) exchange.Proto {
@@ -152,114 +139,4 @@ func upgrade(hr *http.Request) string {
 		}
 	}
 	return ""
-}
-
-// trailer returns the reader of a request's trailer fields. Those over
-// the limit are dropped whole: a part of them would mean something else.
-func (f *Front) trailer(hr *http.Request) func() exchange.Header {
-	return func() exchange.Header {
-		h, size := header(hr.Trailer), 0
-		for _, field := range h {
-			size += len(field.Name) + len(field.Value)
-		}
-		if size > f.conf.Limits.RequestTrailers {
-			f.conf.Counters.Hit(limits.RequestTrailers)
-			return nil
-		}
-		return h
-	}
-}
-
-// linger is how long the rest of a body that nobody wants may take.
-const linger = time.Second
-
-// body is a request body that must keep coming: after a grace its rate
-// may not fall under the limit. One goroutine reads it; another may close
-// it meanwhile.
-type body struct {
-	w   *writer
-	rc  io.ReadCloser
-	tcp *conn // nil over QUIC
-
-	whole atomic.Bool // read to its end
-
-	// Owned by the reader.
-	peeked  []byte // read already, by empty
-	read    int64
-	waited  time.Duration // time spent waiting for the client
-	failure error
-}
-
-func newBody(w *writer, rc io.ReadCloser, tcp *conn) *body {
-	b := &body{w: w, rc: rc, tcp: tcp}
-	w.body = b
-	return b
-}
-
-// empty waits for the first byte or the end. A head of HTTP/3 does not say
-// whether content follows: only the end of the stream does, and it comes
-// with the head of a request that has none.
-func (b *body) empty() bool {
-	first := make([]byte, 1)
-	n, err := b.Read(first)
-	b.peeked = first[:n]
-	return n == 0 && err == io.EOF
-}
-
-// Read implements io.Reader. Only the time in which we wait for the client
-// counts: an origin that takes its body slowly is not the client's fault.
-func (b *body) Read(p []byte) (int, error) {
-	if len(b.peeked) > 0 {
-		n := copy(p, b.peeked)
-		b.peeked = b.peeked[n:]
-		return n, nil
-	}
-	if b.failure != nil {
-		return 0, b.failure
-	}
-	lim := &b.w.front.conf.Limits
-	allowed := lim.BodyStall + time.Duration(b.read)*time.Second/time.Duration(lim.MinRate) - b.waited
-	allowed = min(max(allowed, time.Millisecond), lim.BodyStall)
-	start := time.Now()
-	b.enter(reading)
-	_ = b.w.rc.SetReadDeadline(start.Add(allowed)) // an error shows in Read
-	n, err := b.rc.Read(p)
-	b.waited += time.Since(start)
-	b.read += int64(n)
-	switch {
-	case err == io.EOF:
-		b.finish()
-	case err != nil && isTimeout(err):
-		b.w.front.conf.Counters.Hit(limits.MinRate)
-	}
-	b.failure = err
-	return n, err
-}
-
-// finish takes the read deadline away: net/http reads on in the background
-// to learn of a client that leaves, and a deadline would look like one.
-func (b *body) finish() {
-	b.whole.Store(true)
-	b.enter(active)
-	_ = b.w.rc.SetReadDeadline(time.Time{})
-}
-
-func (b *body) enter(p phase) {
-	if b.tcp != nil {
-		b.tcp.phase.Store(p)
-	}
-}
-
-// Close implements io.Closer. net/http reads a part of what is left, to
-// save the connection; a client that sends nothing must not hold it up.
-func (b *body) Close() error {
-	if !b.whole.Load() {
-		_ = b.w.rc.SetReadDeadline(time.Now().Add(linger)) // an error shows in Close
-	}
-	return b.rc.Close()
-}
-
-func isTimeout(err error) bool {
-	t, ok := err.(interface{ Timeout() bool })
-	return ok && t.Timeout()
 }

@@ -32,7 +32,8 @@ type Conn struct {
 	record   int     // what is left of the record that is being handed out
 	readErr  error   // after what was read ahead
 	fill     func(fd uintptr) bool
-	deferred bool // see DeferFlush
+	deferred bool   // see DeferFlush
+	before   func() // see BeforeWait
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -116,6 +117,9 @@ func recordSize(b []byte) int { return recordHeader + int(b[3])<<8 + int(b[4]) }
 // a handshake, and an answer to a key update, are written by TLS itself.
 func (c *Conn) Read(p []byte) (int, error) {
 	if c.buffered() == 0 {
+		if c.before != nil {
+			c.before()
+		}
 		if !c.deferred {
 			if err := c.flushUnlessBusy(); err != nil {
 				return 0, err
@@ -280,6 +284,12 @@ func (c *Conn) TryFlush() (left bool, err error) {
 // calls Flush or TryFlush. For connections where another goroutine than
 // the reader may be in the middle of a blocking write.
 func (c *Conn) DeferFlush() { c.deferred = true }
+
+// BeforeWait has f called when Read is about to wait for the network. A
+// whole record may hold no data at all (a key update): who has put writing
+// off until nothing is Ready would put it off forever. It goes with
+// DeferFlush: f flushes.
+func (c *Conn) BeforeWait(f func()) { c.deferred, c.before = true, f }
 
 func (c *Conn) flushUnlessBusy() error {
 	if !c.mu.TryLock() {

@@ -103,6 +103,10 @@ func (p *Plain) TryFlush() (left bool, err error) {
 	return p.Conn.TryFlush()
 }
 
+// Seal hands what is queued to TLS, so that a Read that has to wait flushes
+// it.
+func (p *Plain) Seal() error { return p.seal() }
+
 // seal hands what is queued to TLS, which gathers it in Conn.
 func (p *Plain) seal() error {
 	b := p.out

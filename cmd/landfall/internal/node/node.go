@@ -21,7 +21,7 @@ import (
 	"github.com/landfall-cdn/landfall/cache"
 	"github.com/landfall-cdn/landfall/configs"
 	"github.com/landfall-cdn/landfall/edge"
-	"github.com/landfall-cdn/landfall/edge/nethttp"
+	"github.com/landfall-cdn/landfall/edge/front"
 	"github.com/landfall-cdn/landfall/internal/admin"
 	"github.com/landfall-cdn/landfall/internal/group"
 	"github.com/landfall-cdn/landfall/internal/health"
@@ -63,7 +63,7 @@ type Node struct {
 	policy    *policy.Policy
 	store     *cache.Store
 	edge      *edge.Server
-	front     *nethttp.Front
+	front     *front.Front
 	admin     *admin.Server
 	sites     *sites
 	announcer *announcer // nil without bgp
@@ -182,7 +182,7 @@ func (n *Node) openSockets() (err error) {
 	if err != nil {
 		return err
 	}
-	n.front, err = nethttp.Listen(nethttp.Config{
+	n.front, err = front.Listen(front.Config{
 		HTTPS: n.conf.Listen.HTTPS, HTTP: n.conf.Listen.HTTP, TLS: n.policy.ServerConfig(),
 		ResetKey: ring.ResetKey(), TokenKey: ring.TokenKey(),
 		Handler: n.edge, Limits: n.conf.Limits, Counters: n.counters, Drain: n.conf.Drain.Timeout, Log: n.log.Named("front"),

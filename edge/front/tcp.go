@@ -1,0 +1,224 @@
+package front
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/edge/wire"
+	"github.com/landfall-cdn/landfall/internal/limits"
+)
+
+// endpoint is one TCP listener.
+type endpoint struct {
+	ln     net.Listener
+	secure bool
+}
+
+func (f *Front) listenTCP(addr netip.AddrPort, secure bool) (netip.AddrPort, error) {
+	ln, err := (&net.ListenConfig{Control: f.socketOptions}).Listen(context.Background(), "tcp", addr.String())
+	if err != nil {
+		return addr, explain("tcp", addr, err)
+	}
+	f.tcp = append(f.tcp, &endpoint{ln: ln, secure: secure})
+	return addrPort(ln.Addr()), nil
+}
+
+// socketOptions sets what accepted sockets inherit: the kernel drops a
+// connection whose peer takes nothing of what was sent, when the program
+// has long handed everything over (RFC 5482).
+func (f *Front) socketOptions(_, _ string, c syscall.RawConn) error {
+	patience := 3 * f.conf.Limits.BodyStall
+	var err error
+	if cerr := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(patience.Milliseconds()))
+	}); cerr != nil {
+		return cerr
+	}
+	return os.NewSyscallError("setsockopt TCP_USER_TIMEOUT", err)
+}
+
+// explain says what an operator can do about a socket that does not open.
+func explain(network string, addr netip.AddrPort, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("listen on %s %s: the port is in use by another program (ss -lnp names it)", network, addr)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("listen on %s %s: no permission for this port; use one above 1023 or grant CAP_NET_BIND_SERVICE", network, addr)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("listen on %s %s: this machine has no such address", network, addr)
+	}
+	return fmt.Errorf("listen on %s %s: %w", network, addr, err)
+}
+
+// retryAccept is how long accepting rests when there are no descriptors or
+// no memory for another connection.
+const retryAccept = 50 * time.Millisecond
+
+// accept takes connections within the bound per client, until the listener
+// is closed.
+func (f *Front) accept(base context.Context, e *endpoint) error {
+	for {
+		c, err := e.ln.Accept()
+		switch {
+		case err == nil:
+			f.admit(base, c, e.secure)
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case exhausted(err):
+			f.conf.Log.Warn("cannot accept a connection", zap.Error(err))
+			rest := time.NewTimer(retryAccept)
+			select {
+			case <-rest.C:
+			case <-base.Done():
+				rest.Stop()
+			}
+		default: // the connection was gone before it was accepted
+		}
+	}
+}
+
+func exhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) ||
+		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
+}
+
+func (f *Front) admit(base context.Context, c net.Conn, secure bool) {
+	client := clientOf(addrPort(c.RemoteAddr()).Addr())
+	if !f.perClient.acquire(client) {
+		_ = c.Close() // refused: nothing was read or written
+		return
+	}
+	lim := &f.conf.Limits
+	t := &tcpConn{
+		front: f, client: client,
+		wire: wire.NewConn(c, secure, wire.Pace{Stall: lim.BodyStall, Rate: lim.MinRate}),
+		base: exchange.Request{
+			Scheme: "http", Client: addrPort(c.RemoteAddr()), Local: addrPort(c.LocalAddr()),
+		},
+	}
+	t.base.Conn = &t.shared
+	t.connection.close = func() { _ = c.Close() } // whoever uses it gets the error
+	if !f.open.add(&t.connection, t) {
+		t.refuse()
+		return
+	}
+	if secure {
+		go t.shake(base)
+		return
+	}
+	go t.serve(base, &wire.Plain{Conn: t.wire}, "")
+}
+
+// tcpConn is a client's TCP connection.
+type tcpConn struct {
+	connection
+
+	// Static after accept, but for base.TLS, set by the handshake.
+	front  *Front
+	client netip.Addr
+	wire   *wire.Conn
+	base   exchange.Request
+	shared exchange.Conn
+	tls    exchange.TLS
+}
+
+// hurried is what a handshake may still take once the node drains.
+const hurried = time.Second
+
+// Drain implements session, for the handshake.
+func (t *tcpConn) Drain() { _ = t.wire.SetReadDeadline(time.Now().Add(hurried)) }
+
+// shake does the handshake, which takes a deep stack; serving gets a
+// goroutine of its own, whose stack is small, as long as it idles.
+func (t *tcpConn) shake(base context.Context) {
+	lim := &t.front.conf.Limits
+	_ = t.wire.SetReadDeadline(time.Now().Add(lim.HandshakeTime)) // an error shows in Handshake
+	secure := tls.Server(t.wire, t.front.conf.TLS)
+	if err := secure.Handshake(); err != nil {
+		t.failed(err)
+		return
+	}
+	_ = t.wire.SetReadDeadline(time.Time{})
+	state := secure.ConnectionState()
+	t.tls = exchange.TLS{
+		Version:    state.Version,
+		ServerName: strings.ToLower(strings.TrimSuffix(state.ServerName, ".")),
+		ALPN:       state.NegotiatedProtocol,
+		Resumed:    state.DidResume,
+	}
+	t.base.Scheme, t.base.TLS = "https", &t.tls
+	go t.serve(base, &wire.Plain{Conn: t.wire, TLS: secure}, state.NegotiatedProtocol)
+}
+
+// failed ends a handshake that did not succeed. The alert that says why has
+// been gathered.
+func (t *tcpConn) failed(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.front.conf.Counters.Hit(limits.HandshakeTime)
+	}
+	var header tls.RecordHeaderError
+	if errors.As(err, &header) && header.Conn != nil && looksLikeHTTP(header.RecordHeader) {
+		_, _ = io.WriteString(t.wire, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"+
+			"This port speaks HTTPS: use https:// here.\n")
+	}
+	t.front.met.handshakeFailures.Inc()
+	t.refuse()
+}
+
+// looksLikeHTTP reports whether what came instead of a TLS record begins a
+// request line.
+func looksLikeHTTP(b [5]byte) bool {
+	switch string(b[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "DELET", "PATCH":
+		return true
+	}
+	return false
+}
+
+// refuse closes a connection that is not served.
+func (t *tcpConn) refuse() {
+	_ = t.wire.Close()
+	t.wire.Release()
+	t.end()
+}
+
+func (t *tcpConn) end() {
+	t.front.perClient.release(t.client)
+	t.front.open.remove(&t.connection)
+}
+
+// served is a connection in the hands of a version's server.
+type served interface {
+	session
+	Serve(ctx context.Context)
+}
+
+func (t *tcpConn) serve(base context.Context, p *wire.Plain, protocol string) {
+	defer t.end()
+	var s served
+	switch protocol {
+	case "h2":
+		s = t.front.http2.Conn(p, t.base)
+	case "", "http/1.1":
+		s = t.front.http1.Conn(p, t.base)
+	default: // the handshake was all that was wanted (RFC 8737, 3)
+		_ = p.Close()
+		p.Release()
+		return
+	}
+	t.front.open.becomes(&t.connection, s)
+	s.Serve(base)
+}

@@ -1,0 +1,168 @@
+package http1
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/edge/wire"
+	"github.com/landfall-cdn/landfall/internal/limits"
+)
+
+// first reads what woke the connection up.
+func (c *Conn) first() bool {
+	if !c.p.Conn.Ready() { // a part of a TLS record
+		c.bound(c.now.Add(c.s.conf.Limits.HeaderTime), 0)
+	}
+	if err := c.in.fill(); err != nil {
+		return c.lost(err)
+	}
+	return true
+}
+
+// head finds the next head and returns its length; it reads on while there
+// is only a part of one. It returns 0 when nothing is left, and false when
+// the connection is over.
+func (c *Conn) head() (n int, why exchange.Refusal, ok bool) {
+	var end time.Time
+	for {
+		n, why = c.in.head(&c.s.conf.Limits)
+		if n > 0 || why != exchange.Admitted {
+			return n, why, true
+		}
+		wait := !c.p.Conn.Ready()
+		switch {
+		case wait && c.in.len() == 0:
+			return 0, exchange.Admitted, true
+		case wait:
+			// What was answered leaves before a wait.
+			if !c.flush() {
+				return 0, exchange.Admitted, false
+			}
+			if end.IsZero() {
+				end = time.Now().Add(c.s.conf.Limits.HeaderTime)
+			}
+			c.bound(end, 0)
+		case c.queued && c.p.TLS != nil:
+			// A record may hold nothing but a message of TLS itself, and the
+			// read goes on to wait: below TLS that flushes.
+			if err := c.p.Seal(); err != nil {
+				return 0, exchange.Admitted, c.broken(err)
+			}
+		}
+		err := c.in.fill()
+		if wait {
+			c.now = time.Now()
+		}
+		switch {
+		case err == nil:
+		case isTimeout(err) && c.in.len() > 0:
+			return 0, exchange.HeadTooSlow, true
+		default:
+			return 0, exchange.Admitted, c.lost(err)
+		}
+	}
+}
+
+// lost notes a connection that gave nothing more to read.
+func (c *Conn) lost(err error) bool {
+	if isTimeout(err) {
+		c.s.conf.Counters.Hit(limits.HeaderTime)
+		return c.ends(endHeadSlow)
+	}
+	return c.ends(endClientLeft)
+}
+
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+// begin counts the connection as answering.
+func (c *Conn) begin() {
+	c.served = true
+	if !c.busy {
+		c.busy = true
+		c.s.conf.InFlight.Add(1)
+	}
+}
+
+// rest gives back all that a parked connection does not need.
+func (c *Conn) rest() bool {
+	c.in.discard()
+	if c.desk != nil {
+		c.s.desks.Put(c.desk)
+		c.desk = nil
+	}
+	if c.busy {
+		c.busy = false
+		c.s.conf.InFlight.Add(-1)
+	}
+	return true
+}
+
+// flush hands what was answered to the network.
+func (c *Conn) flush() bool {
+	c.queued = false
+	if err := c.p.Flush(); err != nil {
+		return c.broken(err)
+	}
+	return true
+}
+
+// broken notes a client that did not take its answer.
+func (c *Conn) broken(err error) bool {
+	c.tooLate(err)
+	return c.ends(endClientLeft)
+}
+
+// tooLate counts a client that took its answer too slowly.
+func (c *Conn) tooLate(err error) {
+	if errors.Is(err, wire.ErrTooSlow) {
+		c.tooSlow.Do(func() { c.s.conf.Counters.Hit(limits.BodyStall) })
+	}
+}
+
+// refuse answers a head that cannot be read to its end.
+func (c *Conn) refuse(ctx context.Context, why exchange.Refusal) bool {
+	c.begin()
+	return c.turn(ctx, c.in.len(), why)
+}
+
+// finish ends a connection whose client was told so. quiet says that the
+// client is known to send nothing more.
+func (c *Conn) finish(quiet bool, why end) bool {
+	if !c.flush() {
+		return false
+	}
+	if !quiet || c.in.len() > 0 || c.p.Conn.Ready() {
+		c.linger()
+	}
+	return c.ends(why)
+}
+
+// lingerTime is how long a client may take to learn that it is to send
+// nothing more, and for the rest of a content that nobody wants.
+const lingerTime = time.Second
+
+// linger ends our direction and reads on for a while: the kernel answers
+// bytes that nobody reads with a reset, which can overtake what was sent
+// before it (RFC 9112, 9.6).
+func (c *Conn) linger() {
+	if c.p.TLS != nil {
+		_ = c.p.TLS.CloseWrite() // an error shows in what follows
+	}
+	if c.p.Conn.CloseWrite() != nil {
+		return
+	}
+	c.bound(time.Now().Add(lingerTime), 0)
+	c.in.discard()
+	c.in.makeRoom()
+	for left := c.s.conf.Limits.BodyDrain; left > 0; {
+		n, err := c.p.Conn.Read(*c.in.buf)
+		if err != nil {
+			return
+		}
+		left -= n
+	}
+	c.s.conf.Counters.Hit(limits.BodyDrain)
+}
