@@ -5,8 +5,9 @@ import "sync"
 const (
 	// readSize holds the largest TLS record with its overhead.
 	readSize = 17 << 10
-	// writeSize is how much ciphertext is gathered for one system call.
-	writeSize = 128 << 10
+	// writeSize is how much ciphertext is gathered for one system call: what
+	// becomes of two full buffers above TLS.
+	writeSize = 136 << 10
 )
 
 // buffer is a run of bytes: data[r:w] is what it holds.

@@ -33,11 +33,16 @@ func (p *Plain) Read(b []byte) (int, error) {
 // SetReadDeadline bounds Read and Conn.Wait.
 func (p *Plain) SetReadDeadline(t time.Time) error { return p.Conn.SetReadDeadline(t) }
 
-// Append queues b. It copies what is small; a full buffer goes through TLS
-// into Conn, and from there to the network when that is full, too: then it
-// blocks.
+// Append queues b. It copies what is small; a buffer that is full when more
+// is to follow goes through TLS into Conn, and from there to the network
+// when that is full, too: then it blocks.
 func (p *Plain) Append(b []byte) error {
 	for len(b) > 0 {
+		if p.out != nil && p.out.room() == 0 {
+			if err := p.seal(); err != nil {
+				return err
+			}
+		}
 		if p.out == nil {
 			if len(b) >= plainSize {
 				n := len(b) - len(b)%(plainSize/4)
@@ -50,11 +55,6 @@ func (p *Plain) Append(b []byte) error {
 			p.out = plainBuffers.get()
 		}
 		b = b[p.out.put(b):]
-		if p.out.room() == 0 {
-			if err := p.seal(); err != nil {
-				return err
-			}
-		}
 	}
 	return nil
 }

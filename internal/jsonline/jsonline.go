@@ -1,11 +1,11 @@
-// Package jsonline appends the pieces of a JSON object to a line that the
-// caller owns. It allocates nothing; it knows only what access records
-// need.
+// Package jsonline appends values of a JSON object to a line that the
+// caller owns, and allocates nothing. It knows only what access records
+// need; names and punctuation are the caller's.
 package jsonline
 
 import (
-	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -14,27 +14,10 @@ import (
 
 const hex = "0123456789abcdef"
 
-// Begin starts an object.
-func Begin(dst []byte) []byte { return append(dst, '{') }
-
-// End ends the object and the line.
-func End(dst []byte) []byte { return append(dst, '}', '\n') }
-
-// key appends a member's name, which needs no escaping.
-func key(dst []byte, name string) []byte {
-	if dst[len(dst)-1] != '{' {
-		dst = append(dst, ',')
-	}
-	dst = append(dst, '"')
-	dst = append(dst, name...)
-	return append(dst, '"', ':')
-}
-
-// String appends a member with a string value. What is not UTF-8 becomes
+// Text appends value as the inside of a string. What is not UTF-8 becomes
 // U+FFFD, and no control byte stays as it is: a client's words cannot end
 // the line or steer a terminal.
-func String(dst []byte, name, value string) []byte {
-	dst = append(key(dst, name), '"')
+func Text(dst []byte, value string) []byte {
 	clean := 0
 	for i := 0; i < len(value); {
 		if i+8 <= len(value) && plain(swar.Load(value, i)) {
@@ -61,8 +44,7 @@ func String(dst []byte, name, value string) []byte {
 		}
 		clean = i
 	}
-	dst = append(dst, value[clean:]...)
-	return append(dst, '"')
+	return append(dst, value[clean:]...)
 }
 
 // plain reports whether eight bytes stand for themselves.
@@ -84,35 +66,39 @@ func escape(dst []byte, c byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 }
 
-// Int appends a member with a number.
-func Int(dst []byte, name string, n int64) []byte {
-	return strconv.AppendInt(key(dst, name), n, 10)
-}
-
-// Bool appends a member that is true or false.
-func Bool(dst []byte, name string, v bool) []byte {
-	return strconv.AppendBool(key(dst, name), v)
-}
-
-// Millis appends a member with a duration in milliseconds, to three
+// Millis appends a duration as a number of milliseconds, to three
 // decimals. A negative one, as of a clock that was set back, is 0.
-func Millis(dst []byte, name string, d time.Duration) []byte {
+func Millis(dst []byte, d time.Duration) []byte {
 	us := max(d.Microseconds(), 0)
-	dst = strconv.AppendInt(key(dst, name), us/1000, 10)
+	dst = strconv.AppendInt(dst, us/1000, 10)
 	if us %= 1000; us == 0 {
 		return dst
 	}
 	return append(dst, '.', '0'+byte(us/100), '0'+byte(us/10%10), '0'+byte(us%10))
 }
 
-// Addr appends a member with an address.
-func Addr(dst []byte, name string, a netip.Addr) []byte {
-	dst = append(key(dst, name), '"')
-	return append(a.AppendTo(dst), '"')
+// Time appends the inside of a string with a time as RFC 3339 writes it, in
+// UTC and to the microsecond.
+func Time(dst []byte, t time.Time) []byte {
+	second := t.Unix()
+	s := newest.Load()
+	if s == nil || s.at != second {
+		s = &secondText{at: second, text: t.UTC().Format("2006-01-02T15:04:05.")}
+		newest.Store(s)
+	}
+	dst = append(dst, s.text...)
+	us := t.Nanosecond() / 1000
+	for div := 100_000; div > 0; div /= 10 {
+		dst = append(dst, '0'+byte(us/div%10))
+	}
+	return append(dst, 'Z')
 }
 
-// Time appends a member with a time as RFC 3339 writes it.
-func Time(dst []byte, name string, t time.Time) []byte {
-	dst = append(key(dst, name), '"')
-	return append(t.AppendFormat(dst, time.RFC3339Nano), '"')
+// secondText is how the times of one second begin.
+type secondText struct {
+	at   int64
+	text string
 }
+
+// newest is that of the second that was asked for last.
+var newest atomic.Pointer[secondText]
