@@ -26,44 +26,58 @@ func (c *Conn) first() bool {
 // is only a part of one. It returns 0 when nothing is left, and false when
 // the connection is over.
 func (c *Conn) head() (n int, why exchange.Refusal, ok bool) {
-	var end time.Time
+	var end time.Time // of the wait for this head, once there is one
 	for {
 		n, why = c.in.head(&c.s.conf.Limits)
-		if n > 0 || why != exchange.Admitted {
-			return n, why, true
-		}
-		wait := !c.p.Conn.Ready()
 		switch {
-		case wait && c.in.len() == 0:
+		case n > 0 || why != exchange.Admitted:
+			return n, why, true
+		case c.p.Conn.Ready():
+			ok = c.gather()
+		case c.in.len() == 0:
 			return 0, exchange.Admitted, true
-		case wait:
-			// What was answered leaves before a wait.
-			if !c.flush() {
-				return 0, exchange.Admitted, false
-			}
+		default:
 			if end.IsZero() {
 				end = time.Now().Add(c.s.conf.Limits.HeaderTime)
 			}
-			c.bound(end, 0)
-		case c.queued && c.p.TLS != nil:
-			// A record may hold nothing but a message of TLS itself, and the
-			// read goes on to wait: below TLS that flushes.
-			if err := c.p.Seal(); err != nil {
-				return 0, exchange.Admitted, c.broken(err)
-			}
+			why, ok = c.wait(end)
 		}
-		err := c.in.fill()
-		if wait {
-			c.now = time.Now()
-		}
-		switch {
-		case err == nil:
-		case isTimeout(err) && c.in.len() > 0:
-			return 0, exchange.HeadTooSlow, true
-		default:
-			return 0, exchange.Admitted, c.lost(err)
+		if why != exchange.Admitted || !ok {
+			return 0, why, ok
 		}
 	}
+}
+
+// gather reads what is here already. It leaves answers queued.
+func (c *Conn) gather() bool {
+	if c.queued && c.p.TLS != nil {
+		// A record may hold nothing but a message of TLS itself, and the
+		// read goes on to wait: below TLS that flushes.
+		if err := c.p.Seal(); err != nil {
+			return c.broken(err)
+		}
+	}
+	if err := c.in.fill(); err != nil {
+		return c.lost(err)
+	}
+	return true
+}
+
+// wait waits until end for more of a head. What was answered leaves before.
+func (c *Conn) wait(end time.Time) (why exchange.Refusal, ok bool) {
+	if !c.flush() {
+		return exchange.Admitted, false
+	}
+	c.bound(end, 0)
+	err := c.in.fill()
+	c.now = time.Now()
+	switch {
+	case err == nil:
+		return exchange.Admitted, true
+	case isTimeout(err):
+		return exchange.HeadTooSlow, true
+	}
+	return exchange.Admitted, c.lost(err)
 }
 
 // lost notes a connection that gave nothing more to read.
@@ -93,11 +107,16 @@ func (c *Conn) rest() bool {
 		c.s.desks.Put(c.desk)
 		c.desk = nil
 	}
+	c.settle()
+	return true
+}
+
+// settle counts the connection as answering no more.
+func (c *Conn) settle() {
 	if c.busy {
 		c.busy = false
 		c.s.conf.InFlight.Add(-1)
 	}
-	return true
 }
 
 // flush hands what was answered to the network.
@@ -148,6 +167,7 @@ const lingerTime = time.Second
 // bytes that nobody reads with a reset, which can overtake what was sent
 // before it (RFC 9112, 9.6).
 func (c *Conn) linger() {
+	c.settle() // a stop of the server need not wait for this
 	if c.p.TLS != nil {
 		_ = c.p.TLS.CloseWrite() // an error shows in what follows
 	}

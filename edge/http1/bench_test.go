@@ -63,9 +63,7 @@ func bottomless(size int) *handler {
 // ready is a connection in memory whose requests are all hits.
 func ready(size int) (*Conn, *endless) {
 	e := &endless{request: []byte(browser)}
-	conf := Config{Handler: bottomless(size), Limits: limits.Default(), InFlight: &atomic.Int64{}}
-	p := &wire.Plain{Conn: wire.NewConn(e, false, wire.Pace{})}
-	return New(conf, nil).Conn(p, exchange.Request{Scheme: "http"}), e
+	return over(&wire.Plain{Conn: wire.NewConn(e, false, wire.Pace{})}, bottomless(size)), e
 }
 
 // flat is content of one run.
@@ -141,7 +139,7 @@ func connect(t testing.TB, secure bool, size int) (ask func()) {
 
 // loopback returns both ends of a TCP connection, with or without TLS, the
 // server's as a Conn to be served.
-func loopback(t testing.TB, secure bool, h exchange.Handler) (*Conn, net.Conn) {
+func loopback(t testing.TB, secured bool, h exchange.Handler) (*Conn, net.Conn) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -156,19 +154,32 @@ func loopback(t testing.TB, secure bool, h exchange.Handler) (*Conn, net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conf := Config{Handler: h, Limits: limits.Default(), Counters: &limits.Counters{}, Log: zap.NewNop(), InFlight: &atomic.Int64{}}
-	p := &wire.Plain{Conn: wire.NewConn(server, secure, wire.Pace{Stall: conf.Limits.BodyStall, Rate: conf.Limits.MinRate})}
-	if secure {
-		p.TLS = tls.Server(p.Conn, &tls.Config{Certificates: []tls.Certificate{certificate(t)}, DynamicRecordSizingDisabled: true})
-		c := tls.Client(client, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test's own certificate
-		shaken := make(chan error, 1)
-		go func() { shaken <- c.Handshake() }()
-		if err := errors.Join(p.TLS.Handshake(), p.Conn.Flush(), <-shaken); err != nil {
-			t.Fatal(err)
-		}
-		client = c
+	if secured {
+		return secure(t, h, server, client, certificate(t))
 	}
-	return New(conf, nil).Conn(p, exchange.Request{Scheme: "https"}), client
+	return over(&wire.Plain{Conn: wire.NewConn(server, false, pace)}, h), client
+}
+
+var pace = wire.Pace{Stall: 10 * time.Second, Rate: 250}
+
+// secure runs TLS over a connection.
+func secure(t testing.TB, h exchange.Handler, server, client net.Conn, cert tls.Certificate) (*Conn, *tls.Conn) {
+	t.Helper()
+	p := &wire.Plain{Conn: wire.NewConn(server, true, pace)}
+	p.TLS = tls.Server(p.Conn, &tls.Config{Certificates: []tls.Certificate{cert}, DynamicRecordSizingDisabled: true})
+	c := tls.Client(client, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test's own certificate
+	shaken := make(chan error, 1)
+	go func() { shaken <- c.Handshake() }()
+	if err := errors.Join(p.TLS.Handshake(), p.Conn.Flush(), <-shaken); err != nil {
+		t.Fatal(err)
+	}
+	return over(p, h), c
+}
+
+// over is a server's connection over p.
+func over(p *wire.Plain, h exchange.Handler) *Conn {
+	conf := Config{Handler: h, Limits: limits.Default(), Counters: &limits.Counters{}, Log: zap.NewNop(), InFlight: &atomic.Int64{}}
+	return New(conf, nil).Conn(p, exchange.Request{Scheme: "https"})
 }
 
 func certificate(t testing.TB) tls.Certificate {
@@ -177,7 +188,7 @@ func certificate(t testing.TB) tls.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"a.example"}, NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"a.example"}, NotBefore: time.Unix(0, 0), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)

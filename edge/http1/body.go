@@ -14,8 +14,8 @@ import (
 )
 
 var (
-	errBodyClosed = errors.New("request content was closed")
-	errBodySlow   = errors.New("request content comes too slowly")
+	errBodyClosed error = &exchange.Error{Cause: exchange.ClientAborted, Err: errors.New("request content was closed")}
+	errBodySlow         = errors.New("request content comes too slowly")
 )
 
 // body is the content of a request. It must keep coming: after a grace its
@@ -195,13 +195,11 @@ func (b *body) malformed(err error) error {
 	return &exchange.Error{Cause: exchange.HTTPRequestError, Err: err}
 }
 
-// trailer returns the trailer fields, once Read has returned io.EOF.
+// trailer returns the trailer fields of chunked content, once Read has
+// returned io.EOF.
 func (b *body) trailer() exchange.Header {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.chunks == nil {
-		return nil
-	}
 	return b.chunks.trailer
 }
 
@@ -245,11 +243,8 @@ func (b *body) settles() bool {
 		return b.chunks.ends(c.in.bytes())
 	case b.left <= int64(c.in.len()):
 		return true
-	case b.left > int64(c.s.conf.Limits.BodyDrain):
-		c.s.conf.Counters.Hit(limits.BodyDrain)
-		return false
 	}
-	return !b.expects
+	return !b.expects && b.left <= int64(c.s.conf.Limits.BodyDrain)
 }
 
 // ends reports whether b holds all that is left.

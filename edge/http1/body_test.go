@@ -24,8 +24,10 @@ func reading(ctx context.Context, w exchange.Writer, r *exchange.Request) {
 	switch {
 	case err == nil:
 		text := string(b)
-		for _, f := range r.Trailer() {
-			text += " " + f.Name + "=" + f.Value
+		if r.Trailer != nil {
+			for _, f := range r.Trailer() {
+				text += " " + f.Name + "=" + f.Value
+			}
 		}
 		reply(w, r, 200, text)
 	case errors.As(err, &xe) && ctx.Err() == nil:
@@ -264,6 +266,7 @@ func TestUnread(t *testing.T) {
 					}
 				})
 				text := s.rest()
+				<-s.done
 				codes, _ := statuses(t, text)
 				first, _, _ := strings.Cut(text, "\r\n\r\n")
 				if kept := len(codes) == 2; kept != tc.kept || strings.Contains(first, "Connection: close") != tc.closes {

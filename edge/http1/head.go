@@ -35,6 +35,7 @@ func (h *head) parse(b []byte, r *exchange.Request, lim *limits.Limits) exchange
 		return why
 	}
 	if why := h.fields(rest, r, lim.RequestFields); why != exchange.Admitted {
+		_ = h.aim(r) // as far as it goes, for the record
 		return why
 	}
 	if why := h.framing(r); why != exchange.Admitted {

@@ -86,7 +86,7 @@ type session struct {
 }
 
 // open serves a connection in memory. It ends with the test.
-func open(t testing.TB, h *handler, change func(*Config)) *session {
+func open(t testing.TB, h exchange.Handler, change func(*Config)) *session {
 	t.Helper()
 	conf := Config{
 		Handler: h, Limits: limits.Default(), Counters: &limits.Counters{},

@@ -96,8 +96,13 @@ func TestHit(t *testing.T) {
 			"of nothing, without what frames or splits",
 			newShelf(404, exchange.Header{
 				{Name: "date", Value: "then"},
-				{Name: "transfer-encoding", Value: "chunked"}, {Name: "content-length", Value: "7"}, {Name: "connection", Value: "x"},
-				{Name: "x-split", Value: "a\r\nb: c"}, {Name: "x-nul", Value: "\x00"}, {Name: "x y", Value: "z"}, {Name: "", Value: "z"},
+				{Name: "transfer-encoding", Value: "chunked"},
+				{Name: "content-length", Value: "7"},
+				{Name: "connection", Value: "x"},
+				{Name: "x-split", Value: "a\r\nb: c"},
+				{Name: "x-nul", Value: "\x00"},
+				{Name: "x y", Value: "z"},
+				{Name: "", Value: "z"},
 			}),
 			"GET /hit HTTP/1.1\r\nHost: a\r\n\r\n",
 			"HTTP/1.1 404 Not Found\r\nDate: then\r\nContent-Length: 0\r\nAge: 12\r\n\r\n",
@@ -105,7 +110,7 @@ func TestHit(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := open(t, &tc.shelf.handler, func(c *Config) { c.Handler = tc.shelf })
+				s := open(t, tc.shelf, nil)
 				s.say(t, tc.request)
 				_ = s.client.CloseWrite()
 				if got := s.rest(); got != tc.want {
@@ -132,7 +137,7 @@ func TestHit(t *testing.T) {
 func TestBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shelf := newShelf(200, nil, "hello")
-		s := open(t, &shelf.handler, func(c *Config) { c.Handler = shelf })
+		s := open(t, shelf, nil)
 		hit := "GET /hit HTTP/1.1\r\nHost: a\r\n\r\n"
 		s.say(t, strings.Repeat(hit, 50)+hit[:20])
 		synctest.Wait()
@@ -185,7 +190,7 @@ func TestNoHit(t *testing.T) {
 func TestHitLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shelf := newShelf(200, nil, strings.Repeat("x", 1<<20))
-		s := open(t, &shelf.handler, func(c *Config) { c.Handler = shelf })
+		s := open(t, shelf, nil)
 		s.say(t, "GET /hit HTTP/1.1\r\nHost: a\r\n\r\n")
 		<-s.done
 		if len(shelf.ends) != 1 || !strings.HasPrefix(shelf.ends[0], "GET /hit client_aborted") || shelf.content.released != 1 {
@@ -202,7 +207,7 @@ func TestShortHit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shelf := newShelf(200, nil, "hello")
 		shelf.head.Length = 7
-		s := open(t, &shelf.handler, func(c *Config) { c.Handler = shelf })
+		s := open(t, shelf, nil)
 		s.say(t, strings.Repeat("GET /hit HTTP/1.1\r\nHost: a\r\n\r\n", 2))
 		if text := s.rest(); strings.Count(text, "HTTP/1.1") > 1 {
 			t.Errorf("%q", text)

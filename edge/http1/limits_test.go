@@ -90,10 +90,10 @@ func TestSlowHead(t *testing.T) {
 // each grants the whole time anew.
 func TestIdleTimeIsWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := open(t, &handler{}, nil)
+		s := open(t, newShelf(200, nil), nil)
 		for _, pause := range []time.Duration{0, time.Second, 59 * time.Second, 3 * time.Second, 59500 * time.Millisecond} {
 			time.Sleep(pause)
-			s.say(t, get)
+			s.say(t, "GET /hit HTTP/1.1\r\nHost: a\r\n\r\n")
 			synctest.Wait()
 		}
 		start := time.Now()
@@ -291,6 +291,52 @@ func TestDrain(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestDrainBefore: a connection that is not served yet when its server stops
+// is not waited for.
+func TestDrainBefore(t *testing.T) {
+	server, client := newMemory(1)
+	c := over(&wire.Plain{Conn: wire.NewConn(server, false, pace)}, &handler{})
+	c.Drain()
+	c.Serve(t.Context())
+	if _, err := client.Read(make([]byte, 1)); err != io.EOF || c.why != endDrained {
+		t.Errorf("%v, ended as %v", err, c.why)
+	}
+}
+
+// TestPartOfRecord: a part of a TLS record is a part of a head.
+func TestPartOfRecord(t *testing.T) {
+	cert := certificate(t)
+	synctest.Test(t, func(t *testing.T) {
+		server, client := newMemory(64 << 10)
+		half := &halving{memConn: client}
+		c, secured := secure(t, &handler{}, server, half, cert)
+		half.on = true
+		if _, err := io.WriteString(secured, get); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		c.Serve(t.Context())
+		lim := limits.Default()
+		if d := time.Since(start); d != lim.HeaderTime || c.why != endHeadSlow || c.s.conf.Counters.Hits(limits.HeaderTime) != 1 {
+			t.Errorf("ended as %v after %v", c.why, d)
+		}
+	})
+}
+
+// halving loses the second half of all that is written, once it is on.
+type halving struct {
+	*memConn
+	on bool
+}
+
+func (h *halving) Write(p []byte) (int, error) {
+	if !h.on {
+		return h.memConn.Write(p)
+	}
+	_, err := h.memConn.Write(p[:len(p)/2])
+	return len(p), err
 }
 
 // TestCut: the end of all exchanges reaches one that waits for its client.

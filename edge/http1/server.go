@@ -75,7 +75,6 @@ type Conn struct {
 	in     input
 	desk   *desk     // nil while parked
 	now    time.Time // of the last wake-up
-	since  time.Time // from when the head that is being read came
 	until  time.Time // the read deadline in force
 	served bool      // a request was read whole
 	busy   bool      // counted in InFlight

@@ -65,7 +65,10 @@ func (c *Conn) newTurn(n int, why exchange.Refusal, cancel context.CancelFunc) *
 	}
 	if t.head.content() {
 		t.body = newBody(t)
-		t.r.Body, t.r.Trailer = t.body, t.body.trailer
+		t.r.Body = t.body
+		if t.head.chunked {
+			t.r.Trailer = t.body.trailer
+		}
 	}
 	return t
 }

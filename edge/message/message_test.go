@@ -68,6 +68,10 @@ func TestSection(t *testing.T) {
 	if !ok || r.Method != "GET" || r.Upgrade != "websocket" {
 		t.Errorf("extended CONNECT: %+v, %v", r, ok)
 	}
+	r, ok = section(limits.Default(), ":method: CONNECT", ":protocol: evil", ":scheme: https", ":authority: a", ":path: /")
+	if !ok || r.Upgrade != "" || r.Refused != exchange.BadMethod {
+		t.Errorf("extended CONNECT for another protocol: %+v, %v", r, ok)
+	}
 	if r, ok := section(limits.Default(), ":method: CONNECT", ":authority: a:443"); !ok || r.Method != "CONNECT" {
 		t.Errorf("CONNECT: %+v, %v", r, ok)
 	}

@@ -1,6 +1,8 @@
 package message
 
 import (
+	"strings"
+
 	"github.com/landfall-cdn/landfall/edge/exchange"
 	"github.com/landfall-cdn/landfall/internal/limits"
 )
@@ -149,11 +151,20 @@ func (s *Section) End() bool {
 		r.Refused = exchange.BadHost
 	}
 	r.Host, r.Port = host, port
-	if s.protocol != "" {
-		// What an HTTP/1.1 client asks for with GET and Upgrade.
-		r.Method, r.Upgrade = "GET", s.protocol
+	if s.protocol != "" && r.Refused == exchange.Admitted {
+		s.upgrade()
 	}
 	return true
+}
+
+// upgrade makes an extended CONNECT what an HTTP/1.1 client asks for with GET
+// and Upgrade. WebSocket alone is carried.
+func (s *Section) upgrade() {
+	if !strings.EqualFold(s.protocol, "websocket") {
+		s.r.Refused = exchange.BadMethod
+		return
+	}
+	s.r.Method, s.r.Upgrade = "GET", "websocket"
 }
 
 // complete reports whether what must be there is, and agrees.

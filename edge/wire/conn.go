@@ -116,7 +116,7 @@ func recordSize(b []byte) int { return recordHeader + int(b[3])<<8 + int(b[4]) }
 // Read implements net.Conn. What was gathered is flushed before it blocks:
 // a handshake, and an answer to a key update, are written by TLS itself.
 func (c *Conn) Read(p []byte) (int, error) {
-	if c.buffered() == 0 {
+	if n := c.buffered(); n == 0 || c.secure && c.record == 0 && n < recordHeader {
 		if c.before != nil {
 			c.before()
 		}
@@ -125,8 +125,10 @@ func (c *Conn) Read(p []byte) (int, error) {
 				return 0, err
 			}
 		}
-		if err := c.more(); err != nil {
-			return 0, err
+		if n == 0 {
+			if err := c.more(); err != nil {
+				return 0, err
+			}
 		}
 	}
 	if c.secure {
