@@ -6,8 +6,11 @@ const (
 	// readSize holds a request's head, as a rule, and what follows it in the
 	// same packets.
 	readSize = 4 << 10
-	// headSize holds any head within the default limits.
-	headSize = 64 << 10
+	// bufferGrowth is how many times larger the next size is, up to
+	// headSize, which holds any head within the default limits.
+	bufferGrowth = 4
+	middleSize   = bufferGrowth * readSize
+	headSize     = bufferGrowth * middleSize
 	// gatherSize is how much content is gathered before it is written.
 	gatherSize = 16 << 10
 	// writeSize is that, and room for the head before it.
@@ -45,9 +48,10 @@ func (p *buffers) get() *buffer {
 }
 
 var (
-	readBuffers  = lending(readSize)
-	headBuffers  = lending(headSize)
-	writeBuffers = lending(writeSize)
+	readBuffers   = lending(readSize)
+	middleBuffers = lending(middleSize)
+	headBuffers   = lending(headSize)
+	writeBuffers  = lending(writeSize)
 )
 
 // bufferFor returns a buffer for n bytes to be read at once.
@@ -55,6 +59,8 @@ func bufferFor(n int) *buffer {
 	switch {
 	case n <= readSize:
 		return readBuffers.get()
+	case n <= middleSize:
+		return middleBuffers.get()
 	case n <= headSize:
 		return headBuffers.get()
 	}

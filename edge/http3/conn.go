@@ -33,6 +33,7 @@ type Conn struct {
 	credit    atomic.Int64 // control frames it may still send
 	resets    atomic.Int64 // streams that ended by a reset, less those that ended well
 	isShaken  atomic.Bool  // shaken is closed
+	closing   atomic.Bool  // close was called
 	following atomic.Bool  // a control stream of the client's has come
 	encoding  atomic.Bool  // its QPACK encoder stream
 	decoding  atomic.Bool  // its QPACK decoder stream
@@ -56,7 +57,7 @@ func newConn(s *Server, q session, base exchange.Request) *Conn {
 	c.base.Proto = exchange.HTTP3
 	c.credit.Store(int64(s.conf.Limits.ControlFrames))
 	c.refused.Store(math.MaxInt64)
-	c.workers.streams = make(chan *quic.Stream)
+	c.workers.streams = make(chan stream)
 	c.drain.idleC = make(chan struct{}, 1)
 	return c
 }
@@ -85,12 +86,20 @@ func (c *Conn) acceptRequests(ctx context.Context) {
 	for {
 		s, err := c.qc.AcceptStream(ctx)
 		if err != nil {
+			if silent(err) {
+				c.hit(limits.IdleTime)
+			}
 			return
 		}
 		id := int64(s.StreamID())
 		c.next.Store(id + streamStep)
-		if id >= c.refused.Load() || !c.workers.room(c.server.conf.Limits.Streams) {
+		if id >= c.refused.Load() {
 			c.cancel(s, codeRequestRejected)
+			continue
+		}
+		if !c.workers.room(c.server.conf.Limits.Streams) {
+			c.hit(limits.Streams)
+			c.reset(s, codeRequestRejected)
 			continue
 		}
 		c.dispatch(s)
@@ -161,8 +170,11 @@ func (c *Conn) moved(before, n int64) {
 	}
 }
 
-// close closes the connection, if nobody has.
+// close closes the connection, unless it is being closed already.
 func (c *Conn) close(with code, why string) {
+	if c.closing.Swap(true) {
+		return
+	}
 	count(c.server.met.conns, with)
 	_ = c.session.CloseWithError(quic.ApplicationErrorCode(with), why) // always nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/quicvarint"
@@ -87,24 +88,31 @@ func TestDrain(t *testing.T) {
 // TestDrainIdle: an idle connection drains at once, also when it was told to
 // before it was served.
 func TestDrainIdle(t *testing.T) {
-	e := serve(t, testLimits(), &handler{serve: echo})
-	qc := e.dial()
-	e.eventually("the connection", func() bool { e.mu.Lock(); defer e.mu.Unlock(); return len(e.conns) == 1 })
-	e.only().Drain()
-	if got := closedWith(t, e, qc); got != codeNoError {
-		t.Errorf("closed with %v", got)
+	for _, before := range []bool{false, true} {
+		served := make(chan *Conn, 1)
+		e := serveWith(t, testLimits(), &handler{serve: echo}, func(c *Conn) {
+			if before {
+				c.Drain()
+			}
+			served <- c
+		})
+		qc := e.dial()
+		if c := <-served; !before {
+			c.Drain()
+		}
+		if got := closedWith(t, e, qc); got != codeNoError {
+			t.Errorf("told before it is served %v: closed with %v", before, got)
+		}
 	}
 }
 
 // TestCut: when the parent context ends, exchanges and the connection do.
 func TestCut(t *testing.T) {
 	serving := make(chan struct{})
-	s := New(Config{Handler: &handler{serve: func(ctx context.Context, _ exchange.Writer, _ *exchange.Request) {
+	e := serve(t, testLimits(), &handler{serve: func(ctx context.Context, _ exchange.Writer, _ *exchange.Request) {
 		close(serving)
 		<-ctx.Done()
-	}}, Limits: testLimits(), Counters: &limits.Counters{}}, nil)
-	e := serve(t, testLimits(), &handler{})
-	e.server = s
+	}})
 	ctx, cancel := context.WithCancel(t.Context())
 	e.parent.Store(&ctx)
 	qc := e.dial()
@@ -118,6 +126,16 @@ func TestCut(t *testing.T) {
 	if _, err := io.ReadAll(st); err == nil {
 		t.Error("the cut response looks whole")
 	}
+}
+
+// TestSilence: a connection on which nothing comes any more ends, and is
+// counted.
+func TestSilence(t *testing.T) {
+	lim := testLimits()
+	lim.IdleTime = 200 * time.Millisecond
+	e := serve(t, lim, &handler{serve: echo})
+	bidiGET(t, e.dial())
+	e.eventually("the end of a silent connection", func() bool { return e.counters.Hits(limits.IdleTime) == 1 })
 }
 
 // TestTooManyStreams: requests are bounded even when their streams are not:

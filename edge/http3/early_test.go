@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/quic-go/quic-go"
 
@@ -24,6 +25,10 @@ func (g *gatedSocket) ReadFrom(p []byte) (int, net.Addr, error) {
 	<-g.open
 	return n, addr, err
 }
+
+// SetReadBuffer and SetWriteBuffer keep quic-go from warning of their lack.
+func (g *gatedSocket) SetReadBuffer(int) error  { return nil }
+func (g *gatedSocket) SetWriteBuffer(int) error { return nil }
 
 // gated returns a transport over such a socket, and what opens its gate.
 func gated(t *testing.T) (tr *quic.Transport, open func()) {
@@ -162,6 +167,7 @@ func TestSettingsInTickets(t *testing.T) {
 func TestRetry(t *testing.T) {
 	lim := testLimits()
 	lim.HalfOpen = 2
+	lim.HandshakeTime = 2 * time.Second
 	e := serve(t, lim, &handler{serve: echo})
 	qc := e.dial()
 	bidiGET(t, qc)
@@ -189,6 +195,9 @@ func TestRetry(t *testing.T) {
 		<-done
 	}
 	e.eventually("the end of handshakes", func() bool { return e.ln.gate.inProgress.Load() == 0 })
+	if n := e.counters.Hits(limits.HandshakeTime); n != uint64(lim.HalfOpen) {
+		t.Errorf("%d handshakes counted as too slow, want %d", n, lim.HalfOpen)
+	}
 }
 
 // TestGateIsClosed: far over the limit, nobody gets in.

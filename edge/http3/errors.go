@@ -95,6 +95,12 @@ func broken(c code, why string) error { return failure{code: c, why: why} }
 // timedOut reports whether a deadline has passed.
 func timedOut(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
+// silent reports whether a connection ended because nothing came any more.
+func silent(err error) bool {
+	var e *quic.IdleTimeoutError
+	return errors.As(err, &e)
+}
+
 // wasReset reports whether the client ended the stream by a reset.
 func wasReset(err error) bool {
 	var e *quic.StreamError

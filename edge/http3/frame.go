@@ -128,20 +128,13 @@ func (in *input) note(n int, err error) error {
 }
 
 // gather reads until n bytes are ahead, and returns them. They hold until
-// the next call.
+// the next call. The buffer grows with what has come, not with what was
+// announced.
 func (in *input) gather(n int) ([]byte, error) {
-	if n > len(in.space()) {
-		larger := bufferFor(n)
-		held := copy(larger.data[:cap(larger.data)], in.ahead())
-		in.release()
-		in.buf, in.w = larger, held
-	}
-	if in.r+n > len(in.space()) {
-		space := in.space()
-		in.w = copy(space, space[in.r:in.w])
-		in.r = 0
-	}
 	for in.w-in.r < n {
+		if in.r == 0 && in.w == len(in.space()) {
+			in.grow(n)
+		}
 		if err := in.fill(); err != nil {
 			return nil, truncated(err)
 		}
@@ -149,6 +142,14 @@ func (in *input) gather(n int) ([]byte, error) {
 	b := in.space()[in.r : in.r+n]
 	in.r += n
 	return b, nil
+}
+
+// grow makes room for more of n bytes.
+func (in *input) grow(n int) {
+	larger := bufferFor(min(n, bufferGrowth*len(in.space())))
+	held := copy(larger.data[:cap(larger.data)], in.ahead())
+	in.release()
+	in.buf, in.w = larger, held
 }
 
 // header reads the header of a frame. io.EOF is the end of the stream

@@ -48,7 +48,7 @@ func (g *gate) enter(ctx context.Context, _ *quic.ClientInfo) (context.Context, 
 	}
 	g.inProgress.Add(1)
 	h := &handshake{gate: g}
-	h.forget = context.AfterFunc(ctx, h.end)
+	h.forget = context.AfterFunc(ctx, func() { h.failed(context.Cause(ctx)) })
 	return context.WithValue(ctx, handshakeKey{}, h), nil
 }
 
@@ -61,6 +61,15 @@ type handshake struct {
 	gate   *gate
 	over   atomic.Bool
 	forget func() bool // ends the watch over the connection's context
+}
+
+// failed ends a handshake that was not completed.
+func (h *handshake) failed(why error) {
+	var late *quic.HandshakeTimeoutError
+	if errors.As(why, &late) || silent(why) {
+		h.gate.counters.Hit(limits.HandshakeTime)
+	}
+	h.end()
 }
 
 // end takes the handshake off the count, the first time.

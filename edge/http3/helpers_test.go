@@ -90,7 +90,8 @@ type edge struct {
 	roots    *x509.CertPool
 	keys     *tls.Config
 
-	parent atomic.Pointer[context.Context] // of connections; nil: that of the edge
+	accepted func(*Conn)
+	parent   atomic.Pointer[context.Context] // of connections; nil: that of the edge
 
 	mu    sync.Mutex
 	conns []*Conn
@@ -98,7 +99,14 @@ type edge struct {
 
 func serve(t *testing.T, lim limits.Limits, h *handler) *edge {
 	t.Helper()
-	e := &edge{t: t, counters: &limits.Counters{}}
+	return serveWith(t, lim, h, nil)
+}
+
+// serveWith is serve; accepted is called with each connection before it is
+// served.
+func serveWith(t *testing.T, lim limits.Limits, h *handler, accepted func(*Conn)) *edge {
+	t.Helper()
+	e := &edge{t: t, counters: &limits.Counters{}, accepted: accepted}
 	e.server = New(Config{Handler: h, Limits: lim, Counters: e.counters, Log: zap.NewNop(), InFlight: &e.inFlight}, nil)
 	e.certify()
 	socket, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -138,6 +146,9 @@ func (e *edge) accept(ctx context.Context, tasks *sync.WaitGroup) {
 			TLS:    &exchange.TLS{Version: tls.VersionTLS13, ServerName: "a.test", ALPN: NextProto},
 			Conn:   &exchange.Conn{},
 		})
+		if e.accepted != nil {
+			e.accepted(c)
+		}
 		e.mu.Lock()
 		e.conns = append(e.conns, c)
 		e.mu.Unlock()
@@ -178,7 +189,11 @@ func (e *edge) certify() {
 	}
 	e.roots = x509.NewCertPool()
 	e.roots.AddCert(cert)
-	e.keys = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	// As in the edge: a configuration for each site, with ticket keys of its
+	// own.
+	site := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	site.SetSessionTicketKeys([][32]byte{{1}})
+	e.keys = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return site, nil }}
 }
 
 func (e *edge) clientTLS() *tls.Config {

@@ -9,7 +9,7 @@ import (
 // smallWrite is how much quic-go takes at once without waiting for the
 // client, on a stream to which nothing else was written: less than a
 // packet.
-const smallWrite = 1200
+const smallWrite = 1400
 
 // pacer writes to a stream as long as the client keeps the pace.
 type pacer struct {

@@ -45,14 +45,18 @@ func appendField(dst []byte, name, value string) []byte {
 	if i, ok := staticNames[name]; ok {
 		dst = appendInt(dst, nameRefStatic, 4, uint64(i))
 	} else {
-		dst = appendHuffman(dst, literalName|nameHuffman, 3, name)
+		dst = appendShort(dst, literalName, nameHuffman, 3, name)
 	}
-	return appendHuffman(dst, valueHuffman, 7, value)
+	return appendShort(dst, 0, valueHuffman, 7, value)
 }
 
-func appendHuffman(dst []byte, first byte, n uint, s string) []byte {
-	dst = appendInt(dst, first, n, hpack.HuffmanEncodeLength(s))
-	return hpack.AppendHuffmanString(dst, s)
+// appendShort appends a string in Huffman's code, or as it is when that is
+// no shorter.
+func appendShort(dst []byte, first, huffman byte, n uint, s string) []byte {
+	if coded := hpack.HuffmanEncodeLength(s); coded < uint64(len(s)) {
+		return hpack.AppendHuffmanString(appendInt(dst, first|huffman, n, coded), s)
+	}
+	return append(appendInt(dst, first, n, uint64(len(s))), s...)
 }
 
 // appendPlain appends a field as it is, which takes the least time: for

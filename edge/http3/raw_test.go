@@ -49,19 +49,6 @@ func times(n int, b []byte) (out []byte) {
 	return out
 }
 
-// uni opens a unidirectional stream that begins with b.
-func uni(t *testing.T, qc *quic.Conn, b []byte) *quic.SendStream {
-	t.Helper()
-	s, err := qc.OpenUniStream()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Write(b); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 // bidi opens a request stream that begins with b.
 func bidi(t *testing.T, qc *quic.Conn, b []byte) *quic.Stream {
 	t.Helper()

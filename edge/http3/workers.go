@@ -4,8 +4,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/quic-go/quic-go"
 )
 
 // workers are the goroutines that answer requests: each answers one, then
@@ -13,7 +11,7 @@ import (
 // the connection falls silent they end.
 type workers struct {
 	// Static after construction.
-	streams chan *quic.Stream // unbuffered; nil ends a worker that waits
+	streams chan stream // unbuffered; nil ends a worker that waits
 
 	active atomic.Int64 // requests being answered
 	idle   atomic.Int64 // workers that wait, or are about to
@@ -44,7 +42,7 @@ func (w *workers) room(limit int) bool {
 }
 
 // dispatch has a worker answer a stream.
-func (c *Conn) dispatch(s *quic.Stream) {
+func (c *Conn) dispatch(s stream) {
 	select {
 	case c.workers.streams <- s:
 	default:
@@ -53,7 +51,7 @@ func (c *Conn) dispatch(s *quic.Stream) {
 	}
 }
 
-func (c *Conn) work(s *quic.Stream) {
+func (c *Conn) work(s stream) {
 	w := &c.workers
 	for s != nil {
 		c.serve(s)

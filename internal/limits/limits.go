@@ -27,8 +27,8 @@ type Limits struct {
 
 	ConnsPerClient int `name:"conns_per_client" unit:"connections" doc:"open connections of one client address (IPv6: one /64); over it new ones are closed"`
 	Streams        int `name:"streams" unit:"streams" doc:"concurrent HTTP/2 or HTTP/3 requests of one connection"`
-	StreamWindow   int `name:"stream_window" unit:"bytes" doc:"HTTP/2 receive window of one stream"`
-	ConnWindow     int `name:"conn_window" unit:"bytes" doc:"HTTP/2 receive window of one connection"`
+	StreamWindow   int `name:"stream_window" unit:"bytes" doc:"receive window of one HTTP/2 or HTTP/3 stream"`
+	ConnWindow     int `name:"conn_window" unit:"bytes" doc:"receive window of one HTTP/2 or HTTP/3 connection"`
 	ControlFrames  int `name:"control_frames" unit:"frames" doc:"HTTP/2 or HTTP/3 frames of one connection that move nothing on (PING, SETTINGS, empty DATA, needless WINDOW_UPDATE), beyond one for each request or 4 KiB of content; over it the connection is closed"`
 	StreamResets   int `name:"stream_resets" unit:"streams" doc:"streams of one connection that ended by a reset, whoever sent it, beyond those that ended well; over it the connection is closed"`
 	HalfOpen       int `name:"half_open" unit:"handshakes" doc:"QUIC handshakes in progress; over it clients must show first that their address is theirs (Retry)"`
