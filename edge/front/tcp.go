@@ -119,7 +119,7 @@ func (f *Front) admit(base context.Context, c net.Conn, secure bool) {
 		go t.shake(base)
 		return
 	}
-	go t.serve(base, &wire.Plain{Conn: t.wire}, "")
+	go t.serve(base, t.server(&wire.Plain{Conn: t.wire}, ""))
 }
 
 // tcpConn is a client's TCP connection.
@@ -142,7 +142,7 @@ const hurried = time.Second
 func (t *tcpConn) Drain() { _ = t.wire.SetReadDeadline(time.Now().Add(hurried)) }
 
 // shake does the handshake, which takes a deep stack; serving gets a
-// goroutine of its own, whose stack is small, as long as it idles.
+// goroutine of its own.
 func (t *tcpConn) shake(base context.Context) {
 	lim := &t.front.conf.Limits
 	_ = t.wire.SetReadDeadline(time.Now().Add(lim.HandshakeTime)) // an error shows in Handshake
@@ -160,7 +160,12 @@ func (t *tcpConn) shake(base context.Context) {
 		Resumed:    state.DidResume,
 	}
 	t.base.Scheme, t.base.TLS = "https", &t.tls
-	go t.serve(base, &wire.Plain{Conn: t.wire, TLS: secure}, state.NegotiatedProtocol)
+	s := t.server(&wire.Plain{Conn: t.wire, TLS: secure}, state.NegotiatedProtocol)
+	if s == nil {
+		t.end()
+		return
+	}
+	go t.serve(base, s)
 }
 
 // failed ends a handshake that did not succeed. The alert that says why has
@@ -206,19 +211,25 @@ type served interface {
 	Serve(ctx context.Context)
 }
 
-func (t *tcpConn) serve(base context.Context, p *wire.Plain, protocol string) {
-	defer t.end()
-	var s served
+// server returns what serves the connection; nil when nothing does, and it
+// is closed.
+func (t *tcpConn) server(p *wire.Plain, protocol string) served {
 	switch protocol {
 	case "h2":
-		s = t.front.http2.Conn(p, t.base)
+		return t.front.http2.Conn(p, t.base)
 	case "", "http/1.1":
-		s = t.front.http1.Conn(p, t.base)
-	default: // the handshake was all that was wanted (RFC 8737, 3)
-		_ = p.Close()
-		p.Release()
-		return
+		return t.front.http1.Conn(p, t.base)
 	}
+	// The handshake was all that was wanted (RFC 8737, 3).
+	_ = p.Close()
+	p.Release()
+	return nil
+}
+
+// serve has nothing on its stack but s: that of a connection that idles is
+// most of what it costs.
+func (t *tcpConn) serve(base context.Context, s served) {
+	defer t.end()
 	t.front.open.becomes(&t.connection, s)
 	s.Serve(base)
 }
