@@ -156,7 +156,7 @@ func requestTrailers(r *exchange.Request) http.Header {
 	}
 	var out http.Header
 	for name := range r.Header.Members("trailer") {
-		if passableTrailer(strings.ToLower(name)) {
+		if exchange.Trailable(strings.ToLower(name)) {
 			if out == nil {
 				out = make(http.Header)
 			}
@@ -174,7 +174,7 @@ func fillTrailers(announced http.Header, r *exchange.Request) {
 	}
 	for _, f := range r.Trailer() {
 		name := textproto.CanonicalMIMEHeaderKey(f.Name)
-		if _, ok := announced[name]; ok && passableTrailer(f.Name) {
+		if _, ok := announced[name]; ok && exchange.Trailable(f.Name) {
 			announced[name] = append(announced[name], f.Value)
 		}
 	}

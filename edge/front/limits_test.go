@@ -114,7 +114,7 @@ func TestSlowReaderIsCut(t *testing.T) {
 	}
 }
 
-func TestOversizeTrailersAreDropped(t *testing.T) {
+func TestOversizeTrailersAreRefused(t *testing.T) {
 	got := make(chan exchange.Header, 1)
 	r := start(t, func(_ context.Context, w exchange.Writer, r *exchange.Request) {
 		_, _ = io.ReadAll(r.Body)

@@ -210,7 +210,7 @@ func (t *Trailer) Field(name, value string) {
 		t.malformed = true
 	case t.size > t.lim.RequestTrailers || len(t.header) == t.lim.RequestFields:
 		t.over = true
-	case Trailable(name):
+	case exchange.Trailable(name):
 		t.header.Add(name, value)
 	}
 }
@@ -218,15 +218,3 @@ func (t *Trailer) Field(name, value string) {
 // End returns the fields that go on. ok is false for a malformed section,
 // over for one over a limit.
 func (t *Trailer) End() (h exchange.Header, over, ok bool) { return t.header, t.over, !t.malformed }
-
-// Trailable reports whether a trailer field goes on. Only those that are
-// known to be meant for a trailer do: any other could change what the head
-// said to whoever merges the two (RFC 9110, 6.5.1).
-func Trailable(name string) bool {
-	switch name {
-	case "content-digest", "repr-digest", "digest", "content-md5", "grpc-status", "grpc-message",
-		"grpc-status-details-bin", "server-timing", "etag", "x-checksum":
-		return true
-	}
-	return false
-}

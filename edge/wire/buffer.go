@@ -6,7 +6,7 @@ const (
 	// readSize holds the largest TLS record with its overhead.
 	readSize = 17 << 10
 	// writeSize is how much ciphertext is gathered for one system call: what
-	// becomes of two full buffers above TLS.
+	// becomes of a full buffer above TLS.
 	writeSize = 136 << 10
 )
 

@@ -5,9 +5,12 @@ import (
 	"time"
 )
 
-// plainSize is how much is gathered before TLS makes records of it: a few
+// plainSize is how much is gathered before TLS makes records of it: eight
 // full ones.
-const plainSize = 64 << 10
+const plainSize = 128 << 10
+
+// Window is how much may be queued in a Plain for TryFlush not to block.
+const Window = plainSize
 
 // Plain is a connection as HTTP sees it: above TLS, or straight on the
 // Conn. What is appended is gathered until Flush.
@@ -95,7 +98,7 @@ func (p *Plain) Flush() error {
 
 // TryFlush writes what the network takes at once. When some is left, Flush
 // is to be called, on a goroutine that may block, before anything more is
-// appended. No more than 64 KiB may be queued, or it may block itself.
+// appended. No more than Window may be queued, or it may block itself.
 func (p *Plain) TryFlush() (left bool, err error) {
 	if err := p.seal(); err != nil {
 		return false, err

@@ -15,7 +15,7 @@ type Limits struct {
 	RequestHead     int `name:"request_head" unit:"bytes" doc:"request line and fields of one request, decoded; over it 431"`
 	RequestFields   int `name:"request_fields" unit:"fields" doc:"field lines of one request, cookie crumbs included; over it 431"`
 	RequestURI      int `name:"request_uri" unit:"bytes" doc:"request target; over it 414"`
-	RequestTrailers int `name:"request_trailers" unit:"bytes" doc:"trailer fields of one request; over it they are dropped"`
+	RequestTrailers int `name:"request_trailers" unit:"bytes" doc:"trailer fields of one request; over it they are dropped (HTTP/1.1: 400)"`
 	ChunkOverhead   int `name:"chunk_overhead" unit:"bytes" doc:"chunk sizes and extensions of one request, beyond what chunks of 1 KiB need; over it 400"`
 	BodyDrain       int `name:"body_drain" unit:"bytes" doc:"what is read of a request body that nobody wants, to save the HTTP/1.1 connection; over it the connection is closed"`
 
