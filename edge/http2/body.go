@@ -68,7 +68,7 @@ func (c *Conn) proceed(s *stream) {
 	if s.open && !s.x.headed {
 		s.blocks = append(s.blocks, appendStatus(nil, 100))
 		c.enqueue(s)
-		c.push()
+		c.handOver()
 	}
 }
 
@@ -84,7 +84,7 @@ func (c *Conn) receive(s *stream, p []byte) (n int, done bool, err error) {
 	case x.in.len() > 0:
 		n = x.in.read(p)
 		if c.takeStream(s, n) {
-			c.push()
+			c.handOver()
 		}
 		return n, true, nil
 	case s.received:

@@ -115,9 +115,20 @@ func open(t testing.TB, h exchange.Handler, adapt func(*limits.Limits), settings
 }
 
 // flush sends what was written to the framer, in one piece.
-func (c *client) flush() {
-	_, _ = c.nc.Write(c.out.Bytes()) // an error shows when reading
+func (c *client) flush() bool {
+	_, err := c.nc.Write(c.out.Bytes())
 	c.out.Reset()
+	return err == nil
+}
+
+// pause waits. It is false when the connection has ended meanwhile.
+func (c *client) pause(d time.Duration) bool {
+	select {
+	case <-c.done:
+		return false
+	case <-time.After(d):
+		return true
+	}
 }
 
 // read turns what comes into events, until the end.

@@ -244,9 +244,12 @@ func (c *Conn) wake() bool {
 // read reads once.
 func (c *Conn) read() (int, error) {
 	if !c.p.Conn.Ready() {
-		// A part of a TLS record: nobody may hold a buffer with one for long.
+		// A part of a TLS record. Without streams it can only become a head.
+		// With them it may be content, which has a pace of its own.
 		c.mu.Lock()
-		c.started(time.Now())
+		if !c.quiet.IsZero() {
+			c.started(time.Now())
+		}
 		c.mu.Unlock()
 	}
 	if c.in == nil {
@@ -276,13 +279,32 @@ func (c *Conn) consume() (goOn bool) {
 	if c.p.Conn.Ready() {
 		return true
 	}
+	c.lay()
+	c.settle()
+	return !c.finished()
+}
+
+// lay puts down what a wake-up has used, so that an idle connection pins
+// nothing that is lent.
+func (c *Conn) lay() {
 	if c.spare != nil {
 		c.spare.recycle()
 		c.spare = nil
 	}
-	c.settle()
-	return !c.finished()
+	p := &c.parser
+	if p.into == nowhere {
+		return
+	}
+	p.into, p.section = nowhere, message.Section{}
+	// The decoder keeps hold of the last block, and with it of the input.
+	// Another block, which says nothing, makes it let go.
+	p.decoder.SetEmitEnabled(false)
+	_, _ = p.decoder.Write(anyBlock) // cannot fail
+	_ = p.decoder.Close()
 }
+
+// anyBlock is a block of one field of the static table.
+var anyBlock = []byte{indexed | 2}
 
 // beforeWait is for a record that is no data: the reader waits for the next
 // one, and what was produced must not.
@@ -327,16 +349,17 @@ func (c *Conn) end() {
 	if !broken {
 		c.linger(busy)
 	}
-	_ = c.p.Close() // nobody is left to tell
+	if c.isWriting() {
+		_ = c.p.Conn.Close() // TLS would wait for the writer, to say goodbye
+	} else {
+		_ = c.p.Close() // nobody is left to tell of an error
+	}
 	c.group.Wait()
 	if c.in != nil {
 		c.in.release()
 		c.in = nil
 	}
-	if c.spare != nil {
-		c.spare.recycle()
-		c.spare = nil
-	}
+	c.lay()
 	c.p.Release()
 }
 
@@ -355,13 +378,19 @@ func (c *Conn) linger(busy bool) {
 	c.mu.Unlock()
 	b := inputs.Get().(*input)
 	defer b.release()
-	for total := 0; total < lingerBytes; {
+	for total := 0; total < lingerBytes || c.isWriting(); {
 		n, err := c.p.Conn.Read(b.data[:])
 		if err != nil {
 			return
 		}
 		total += n
 	}
+}
+
+func (c *Conn) isWriting() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.writing
 }
 
 // closeWrite ends our direction.

@@ -140,13 +140,13 @@ func TestExchange(t *testing.T) {
 			_ = w.Head(201, exchange.Header{{Name: "x-length", Value: fmt.Sprint(r.Length)}, {Name: "connection", Value: "x"}}, -1)
 			_, _ = w.Write(b)
 			_ = w.Flush()
-			_ = w.Trailer(exchange.Header{{Name: "etag", Value: r.Trailer().Get("etag")}})
+			_ = w.Trailer(exchange.Header{{Name: "server-timing", Value: r.Trailer().Get("server-timing")}})
 		}}
 		c := open(t, h, nil)
 		c.post(1, "/up?x=1", "cookie", "a=1", "cookie", "b=2")
 		_ = c.framer.WriteData(1, false, []byte("hello "))
 		_ = c.framer.WriteDataPadded(1, false, []byte("world"), make([]byte, 200))
-		c.headers(1, true, "etag", "w")
+		c.headers(1, true, "server-timing", "w")
 		c.flush()
 		got := c.collect(1)[1]
 		if len(got.interim) != 1 || got.interim[0].field("link") != "</x>" || got.interim[0].end {
@@ -155,7 +155,7 @@ func TestExchange(t *testing.T) {
 		if got.head.field(":status") != "201" || got.head.field("x-length") != "-1" || got.head.field("connection") != "" || got.head.field("date") == "" {
 			t.Errorf("head %v", got.head.fields)
 		}
-		if string(got.body) != "hello world" || got.trailer.field("etag") != "w" || !got.trailer.end {
+		if string(got.body) != "hello world" || got.trailer.field("server-timing") != "w" || !got.trailer.end {
 			t.Errorf("content %q, trailer %+v", got.body, got.trailer)
 		}
 	})
@@ -277,4 +277,21 @@ func TestSmallerTable(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Nothing of a hit is left in what the next request uses.
+func TestExchangeAfterHit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &stub{stored: map[string]*exchange.Stored{"/a": object(1000)}}
+		c := open(t, h, nil)
+		c.get(1, "/a", "x-secret", "1")
+		c.post(3, "/echo")
+		_ = c.framer.WriteData(3, true, []byte("x"))
+		c.get(5, "/other")
+		c.flush()
+		got := c.collect(1, 3, 5)
+		if len(got[1].body) != 1000 || string(got[3].body) != "served /echo\n" || string(got[5].body) != "served /other\n" {
+			t.Errorf("got %q, %q and %q", got[1].body, got[3].body, got[5].body)
+		}
+	})
 }

@@ -13,7 +13,6 @@ const maxDirectHead = 8 << 10
 // happened.
 func (c *Conn) answer(s *stream) bool {
 	r, st := &s.request, &s.stored
-	st.Head, st.Own, st.Content, st.TTL, st.Note = nil, nil, nil, 0, nil
 	if !c.srv.conf.Handler.Hit(r, st) {
 		return false
 	}
@@ -117,7 +116,10 @@ func (c *Conn) release(s *stream, n int64, why exchange.Cause) {
 	if content := s.stored.Content; content != nil {
 		content.Release()
 	}
-	c.srv.conf.Handler.Sent(&s.request, &s.stored, n, why)
+	st := &s.stored
+	c.srv.conf.Handler.Sent(&s.request, st, n, why)
+	// The next request that has this stream may be no hit.
+	st.Head, st.Own, st.Content, st.TTL, st.Note = nil, nil, nil, 0, nil
 }
 
 // leaveHit ends a hit that was queued.

@@ -96,13 +96,15 @@ func TestNoPreface(t *testing.T) {
 	}
 }
 
-// A malformed request costs its stream only (RFC 9113, 8.1.1).
-func TestStreamErrors(t *testing.T) {
+// violation is what a client does, and what it gets for it.
+type violation struct {
+	send func(c *client)
+	code http2.ErrCode
+}
+
+func streamErrors() map[string]violation {
 	request := func(fields ...string) func(c *client) { return func(c *client) { c.headers(1, true, fields...) } }
-	for name, tc := range map[string]struct {
-		send func(c *client)
-		code http2.ErrCode
-	}{
+	return map[string]violation{
 		"upper case":             {request(target("GET", "/", "X-Up", "1")...), http2.ErrCodeProtocol},
 		"a space in a name":      {request(target("GET", "/", "x y", "1")...), http2.ErrCodeProtocol},
 		"a colon in a name":      {request(target("GET", "/", "x:y", "1")...), http2.ErrCodeProtocol},
@@ -168,7 +170,12 @@ func TestStreamErrors(t *testing.T) {
 			c.post(1, "/wait")
 			c.raw(framePriority, 0, 1, "\x00\x00")
 		}, http2.ErrCodeFrameSize},
-	} {
+	}
+}
+
+// A malformed request costs its stream only (RFC 9113, 8.1.1).
+func TestStreamErrors(t *testing.T) {
+	for name, tc := range streamErrors() {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := &stub{serve: func(ctx context.Context, w exchange.Writer, r *exchange.Request) {

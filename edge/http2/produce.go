@@ -4,22 +4,26 @@ import (
 	"time"
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/edge/wire"
 )
 
 const (
 	// round is how much is produced before it is written: as much as can be
 	// queued without a wait.
-	round = 64 << 10
+	round = wire.Window
 	// minPiece keeps the end of a round from cutting content into crumbs.
 	minPiece = 4 << 10
 )
 
 // available is how much content is here to be sent.
 func (s *stream) available() int64 {
-	if s.stored.Content != nil {
-		return s.stored.Head.Length - s.sent
+	switch {
+	case !s.hit:
+		return int64(s.content.len())
+	case s.stored.Content == nil:
+		return 0
 	}
-	return int64(s.content.len())
+	return s.stored.Head.Length - s.sent
 }
 
 // small reports whether one frame can carry what is here.
@@ -104,7 +108,7 @@ func (c *Conn) produce(now time.Time) {
 	for {
 		room := round - c.p.Buffered() - frameHeaderSize
 		s := c.next()
-		if s == nil || room < minPiece && s.available() > int64(room) {
+		if s == nil || room < minPiece && s.available() > int64(room) || s.available() == 0 && !c.fits(len(s.trailer)) {
 			break
 		}
 		c.produceContent(s, int64(min(room, maxFrame)), now)
@@ -126,7 +130,13 @@ func (c *Conn) headFits(s *stream) bool {
 	for _, b := range s.blocks {
 		n += len(b)
 	}
-	return c.p.Buffered() == 0 || c.p.Buffered()+n+2*frameHeaderSize <= round
+	return c.fits(n)
+}
+
+// fits reports whether n bytes of header blocks go into this round.
+func (c *Conn) fits(n int) bool {
+	const slack = 8 * frameHeaderSize
+	return c.p.Buffered() == 0 || c.p.Buffered()+n+slack <= round
 }
 
 func (c *Conn) produceHeads(s *stream) {
@@ -228,7 +238,9 @@ func (c *Conn) produceContent(s *stream, limit int64, now time.Time) {
 		}
 	}
 	if whole && s.trailer != nil {
-		c.appendBlock(s.id, s.trailer, true)
+		if whole = c.fits(len(s.trailer)); whole {
+			c.appendBlock(s.id, s.trailer, true)
+		}
 	}
 	if s.x != nil {
 		s.x.changed.Broadcast() // there is room
@@ -243,7 +255,7 @@ func (c *Conn) produceContent(s *stream, limit int64, now time.Time) {
 
 // appendContent queues the next n bytes of content.
 func (c *Conn) appendContent(s *stream, n int64) {
-	if s.stored.Content != nil {
+	if s.hit {
 		c.appendStored(s.stored.Content, s.sent, n)
 		return
 	}

@@ -2,7 +2,6 @@ package http2
 
 import (
 	"errors"
-	"strings"
 
 	"golang.org/x/net/http2/hpack"
 
@@ -152,9 +151,6 @@ func (c *Conn) judge(s *stream, end, depends bool) code {
 	}
 	if end {
 		r.Length = 0
-	}
-	if r.Upgrade != "" && !strings.EqualFold(r.Upgrade, "websocket") && r.Refused == exchange.Admitted {
-		r.Refused = exchange.BadMethod // no protocol that is carried here
 	}
 	return noError
 }

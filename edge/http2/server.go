@@ -27,8 +27,8 @@ type Config struct {
 	Limits   limits.Limits
 	Counters *limits.Counters // nil counts nothing
 	Log      *zap.Logger
-	// InFlight counts exchanges: those that ServeExchange holds, and hits
-	// that are not wholly sent.
+	// InFlight counts requests that ServeExchange holds, or whose response
+	// is not wholly written.
 	InFlight *atomic.Int64
 }
 

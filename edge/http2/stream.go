@@ -37,7 +37,7 @@ type stream struct {
 	window  int64 // what the client takes
 	blocks  [][]byte
 	content fifo            // of an exchange
-	stored  exchange.Stored // of a hit; Content is nil for an exchange
+	stored  exchange.Stored // of a hit
 	trailer []byte
 	ended   bool // END_STREAM follows
 	sent    int64

@@ -53,7 +53,7 @@ func (c *Conn) settle() {
 }
 
 // push writes what is ready, unless somebody does already. It may wait for
-// the network, without mu.
+// the network, without mu: it is for the goroutines of exchanges.
 func (c *Conn) push() {
 	if c.writing || c.dead || c.broken || !c.ready() {
 		return
@@ -75,17 +75,19 @@ func (c *Conn) push() {
 }
 
 // handOver writes what is ready on another goroutine, unless somebody does
-// already.
+// already. It is for those whom Serve does not wait for.
 func (c *Conn) handOver() {
-	if !c.writing && c.ready() {
+	if !c.writing && !c.dead && !c.broken && c.ready() {
 		c.writing = true
 		c.startWriter()
 	}
 }
 
-// startWriter passes writing on to the writer's goroutine.
+// startWriter passes writing on to the writer's goroutine. Serve waits for it:
+// who calls this is one of those it waits for, or has seen under mu that it
+// does not wait yet.
 func (c *Conn) startWriter() {
-	if c.dead || c.broken {
+	if c.broken {
 		c.writing = false
 		return
 	}

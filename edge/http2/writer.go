@@ -47,7 +47,7 @@ func (w *writer) Interim(status int, h exchange.Header) error {
 	}
 	s.blocks = append(s.blocks, block)
 	c.enqueue(s)
-	c.push()
+	c.handOver()
 	return w.lost()
 }
 
@@ -71,6 +71,7 @@ func (w *writer) Head(status int, h exchange.Header, length int64) error {
 	}
 	s.x.headed = true
 	w.empty, w.length = w.head || bodiless(status), length
+	s.ended = w.empty && s.received
 	s.blocks = append(s.blocks, block)
 	return nil
 }
@@ -146,7 +147,7 @@ func (w *writer) Trailer(h exchange.Header) error {
 		return w.lost()
 	case !s.x.headed:
 		return errNoHead
-	case w.short() || w.empty || len(block) == 0:
+	case s.ended || w.short() || w.empty || len(block) == 0:
 		return nil // conclude knows what to do
 	}
 	s.trailer, s.ended = block, true
