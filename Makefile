@@ -14,7 +14,11 @@ GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.
 FUZZTIME ?= 30s
 TIMEOUT  ?= 15m
 
-.PHONY: help build check format generate test bench fuzz deps clean
+# More flags for bench, see go run ./lab/bench -help:
+#   make bench BENCH="-kinds h1,h2 -rounds 7 -max-ratio h1:/o/1k=0.8"
+BENCH ?=
+
+.PHONY: help build check format generate test bench microbench pgo fuzz deps clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -43,10 +47,19 @@ test: deps ## all tests, with the race detector; lists what was skipped
 	case "$${LANDFALL_REQUIRE:-0}" in 0) ;; *) strict=-all ;; esac
 	go build -o build/testreport ./internal/testreport
 	go test -race -count=1 -timeout $(TIMEOUT) -json ./... | build/testreport $$strict
+	echo "== allocations, which the race detector adds to"
+	go test -count=1 -run 'Alloc|HoldsNothing' ./edge/... | (grep -v -e 'no test files' -e 'no tests to run' || true)
 
-bench: ## benchmarks, into build/bench-<date>.txt
+bench: deps ## cost of a request beside nginx's, into build/bench-<date>.txt
 	@mkdir -p build
-	go test -run '^$$' -bench . -benchmem ./... | tee build/bench-$$(date -u +%Y%m%d-%H%M%S).txt
+	go run ./lab/bench $(BENCH) | tee build/bench-$$(date -u +%Y%m%d-%H%M%S).txt
+
+microbench: ## Go benchmarks, into build/microbench-<date>.txt
+	@mkdir -p build
+	go test -run '^$$' -bench . -benchmem ./... | tee build/microbench-$$(date -u +%Y%m%d-%H%M%S).txt
+
+pgo: deps ## measure anew what the compiler optimises landfall for
+	@scripts/pgo
 
 fuzz: ## each fuzz target for FUZZTIME
 	@scripts/fuzz $(FUZZTIME)

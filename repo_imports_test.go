@@ -309,7 +309,7 @@ func misplaced(imp, pkg string) (owned, bool) {
 // somebody by itself, and who serves operators.
 var httpUsers = []string{
 	"cmd/...", "edge/http1", "edge/http2", "edge/http3", "edge/front", "edge/nethttp",
-	"origin/...", "tls/certs/...", "internal/...",
+	"origin/...", "tls/certs/...", "internal/...", "lab/...",
 }
 
 // httpNames returns the uses of net/http that are more than a value.

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+)
+
+const checkLimit = 30 * time.Second
+
+// check asks every server for every object as it will be asked, and
+// refuses to measure what answers wrongly: a fast mistake must not win.
+func (b *bench) check(ctx context.Context) error {
+	for _, k := range b.opts.kinds {
+		for _, name := range b.opts.servers(k) {
+			if err := b.checkServer(ctx, k, b.servers[name]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (b *bench) checkServer(ctx context.Context, k kind, srv *server) error {
+	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+	defer cancel()
+	transport, end := b.stage.transport(k.proto, srv.addr)
+	defer end()
+	for _, path := range b.opts.pathsOf(k) {
+		for attempt := range 2 { // the first fills the cache
+			hit, err := b.stage.ask(ctx, transport, srv, path)
+			if err == nil && attempt > 0 && !hit {
+				err = fmt.Errorf("the second answer is not a hit")
+			}
+			if err != nil {
+				return fmt.Errorf("%s %s over %s: %w", srv.name, path, k.proto, err)
+			}
+		}
+	}
+	return nil
+}
+
+// ask makes one request, and compares the answer with what the origin has.
+func (s *stage) ask(ctx context.Context, transport http.RoundTripper, srv *server, path string) (hit bool, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url(srv.addr, path), nil)
+	if err != nil {
+		return false, err
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return false, err
+	}
+	if resp.StatusCode != http.StatusOK || sha256.Sum256(body) != s.sums[path] {
+		return false, fmt.Errorf("status %d with %d bytes that are not the object", resp.StatusCode, len(body))
+	}
+	return srv.isHit == nil || srv.isHit(resp.Header), nil
+}
+
+// transport speaks one version of HTTP to one address, and trusts the
+// stage's certificate only.
+func (s *stage) transport(proto, addr string) (rt http.RoundTripper, end func()) {
+	conf := &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS13}
+	if proto == "h3" {
+		t := &http3.Transport{TLSClientConfig: conf, Dial: func(ctx context.Context, _ string, c *tls.Config, q *quic.Config) (*quic.Conn, error) {
+			return quic.DialAddrEarly(ctx, addr, c, q)
+		}}
+		return t, func() { _ = t.Close() }
+	}
+	t := &http.Transport{
+		TLSClientConfig: conf, Protocols: &http.Protocols{}, DisableCompression: true,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, addr)
+		},
+	}
+	t.Protocols.SetHTTP1(proto == "h1")
+	t.Protocols.SetHTTP2(proto == "h2")
+	return t, t.CloseIdleConnections
+}
