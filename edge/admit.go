@@ -152,8 +152,9 @@ func limitOf(why exchange.Refusal) (limits.Name, bool) {
 		return limits.RequestFields, true
 	case exchange.HeadTooSlow:
 		return limits.HeaderTime, true
+	default: // a fault, not a limit
+		return 0, false
 	}
-	return 0, false
 }
 
 // looped reports whether the request has been here before (RFC 8586). A

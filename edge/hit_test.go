@@ -153,8 +153,10 @@ func browser() *exchange.Request {
 
 // stored returns a server that has what the request asks for.
 func stored(t testing.TB) (*under, *exchange.Request) {
-	u := serving(t, &site.Site{Origin: answering(strings.Repeat("x", 1024), exchange.Field{Name: "vary", Value: "accept-encoding"}),
-		Cache: cache.Policy{}}, &site.Site{})
+	u := serving(t, &site.Site{
+		Origin: answering(strings.Repeat("x", 1024), exchange.Field{Name: "vary", Value: "accept-encoding"}),
+		Cache:  cache.Policy{},
+	}, &site.Site{})
 	r := browser()
 	u.ServeExchange(context.Background(), &client{}, r.Clone())
 	u.conf.Access = io.Discard

@@ -122,13 +122,13 @@ func (f *Front) Run(ctx context.Context, ready func()) error {
 	// Exchanges outlive ctx, to the end of the drain.
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	failed := make(chan error, len(f.tcp)+len(f.udp))
+	failed := make(chan error, len(f.udp))
 	var loops sync.WaitGroup
 	for _, e := range f.tcp {
-		loops.Go(func() { failed <- f.accept(base, e) })
+		loops.Go(func() { f.accept(base, e) })
 	}
 	for _, e := range f.udp {
-		loops.Go(func() { failed <- f.acceptQUIC(base, e) })
+		loops.Go(func() { failed <- f.acceptQUIC(base, e) }) // before ctx is done, only by a fault
 	}
 	ready()
 	var err error

@@ -69,14 +69,14 @@ const retryAccept = 50 * time.Millisecond
 
 // accept takes connections within the bound per client, until the listener
 // is closed.
-func (f *Front) accept(base context.Context, e *endpoint) error {
+func (f *Front) accept(base context.Context, e *endpoint) {
 	for {
 		c, err := e.ln.Accept()
 		switch {
 		case err == nil:
 			f.admit(base, c, e.secure)
 		case errors.Is(err, net.ErrClosed):
-			return nil
+			return
 		case exhausted(err):
 			f.conf.Log.Warn("cannot accept a connection", zap.Error(err))
 			rest := time.NewTimer(retryAccept)

@@ -251,6 +251,7 @@ func (c *client) collect(ids ...uint32) map[uint32]*response {
 				r.reset = &e
 			}
 			e.end = true
+		default: // not about what is collected
 		}
 		if e.end {
 			delete(left, e.stream)

@@ -85,7 +85,8 @@ func (c *Conn) step() (more bool, end *fault) {
 		}
 		n := min(len(b), c.parser.data.left)
 		c.in.r += n
-		return true, c.dataPart(b[:n])
+		c.dataPart(b[:n])
+		return true, nil
 	case !c.parser.greeted:
 		n := min(len(b), len(preface))
 		if string(b[:n]) != preface[:n] {
@@ -220,7 +221,7 @@ func (c *Conn) dataBegin(f frame, b []byte) (more bool, end *fault) {
 	}
 	c.parser.data = d
 	if d.left == 0 {
-		return true, c.dataPart(nil)
+		c.dataPart(nil)
 	}
 	return true, nil
 }
@@ -252,7 +253,7 @@ func (c *Conn) dataAllowed(s *stream, n int) bool {
 }
 
 // dataPart takes a part of a DATA frame's payload.
-func (c *Conn) dataPart(p []byte) *fault {
+func (c *Conn) dataPart(p []byte) {
 	d := &c.parser.data
 	n := min(len(p), d.left-d.pad)
 	d.left -= len(p)
@@ -260,7 +261,7 @@ func (c *Conn) dataPart(p []byte) *fault {
 	c.budget.progress(n)
 	s := d.s
 	if s != nil && s.open {
-		c.deliver(s, p[:max(n, 0)], len(p))
+		c.deliver(s, p[:n], len(p))
 		if d.left == 0 && d.end && s.open {
 			c.receivedAll(s)
 		}
@@ -268,7 +269,6 @@ func (c *Conn) dataPart(p []byte) *fault {
 	if d.left == 0 {
 		*d = dataFrame{}
 	}
-	return nil
 }
 
 // deliver gives content to a stream's exchange.

@@ -19,13 +19,21 @@ func TestGrammar(t *testing.T) {
 	}{
 		{"token", Token, []string{"a", "M-SEARCH", "!#$%&'*+-.^_`|~09Az"}, []string{"", "a b", "a:", "a\x00", "é", "a\t", "\"a\""}},
 		{"lower", Lower, []string{"a", "x-y"}, []string{"", "A", "x-Y", "a b", ":a"}},
-		{"value", FieldValue, []string{"", "a", "a b\tc", "caf\xe9", "0123456\t89abcdef"},
-			[]string{" a", "a ", "\ta", "a\x00", "01234567\x7f", "a\rb", "a\nb", "01234567\n"}},
-		{"length", func(s string) bool { _, ok := Length(s); return ok }, []string{"0", "007", "9223372036854775807"},
-			[]string{"", "+1", "-1", "1,1", "0x1", " 1", "1 ", "9223372036854775808", "99999999999999999999", "1.0"}},
-		{"authority", func(s string) bool { _, _, ok := Authority(s); return ok },
+		{
+			"value", FieldValue,
+			[]string{"", "a", "a b\tc", "caf\xe9", "0123456\t89abcdef"},
+			[]string{" a", "a ", "\ta", "a\x00", "01234567\x7f", "a\rb", "a\nb", "01234567\n"},
+		},
+		{
+			"length", func(s string) bool { _, ok := Length(s); return ok },
+			[]string{"0", "007", "9223372036854775807"},
+			[]string{"", "+1", "-1", "1,1", "0x1", " 1", "1 ", "9223372036854775808", "99999999999999999999", "1.0"},
+		},
+		{
+			"authority", func(s string) bool { _, _, ok := Authority(s); return ok },
 			[]string{"a.example", "a.example:8443", "[::1]", "[::1]:443", "192.0.2.1:80"},
-			[]string{"", ":80", "a:", "a:b", "a:1:2", "u@a", "a/b", "[::1", "::1", "[::1]]", "a:80/"}},
+			[]string{"", ":80", "a:", "a:b", "a:1:2", "u@a", "a/b", "[::1", "::1", "[::1]]", "a:80/"},
+		},
 	} {
 		for _, s := range tc.good {
 			if !tc.ok(s) {
