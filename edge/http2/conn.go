@@ -51,8 +51,9 @@ type Conn struct {
 	dead        bool      // Serve is about to return
 	broken      bool      // writing has failed
 	lastID      uint32
-	callID      uint32  // the last stream that GOAWAY named, once draining
-	ourClosed   *recent // streams that we reset while the client could still be sending on them
+	skipped     [2]uint32 // the newest run of streams that were never opened lies between these
+	callID      uint32    // the last stream that GOAWAY named, once draining
+	ourClosed   *recent   // streams that we reset while the client could still be sending on them
 
 	// Streams.
 	streams map[uint32]*stream

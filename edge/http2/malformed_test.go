@@ -29,6 +29,7 @@ func TestConnectionErrors(t *testing.T) {
 		"more padding than DATA":          {func(c *client) { c.post(1, "/"); c.raw(frameData, flagPadded, 1, "\x05abcd") }, http2.ErrCodeProtocol},
 		"DATA on an ended stream":         {func(c *client) { c.get(1, "/"); c.flush(); c.collect(1); c.raw(frameData, 0, 1, "x") }, http2.ErrCodeStreamClosed},
 		"HEADERS on an ended stream":      {func(c *client) { c.get(1, "/"); c.flush(); c.collect(1); c.get(1, "/") }, http2.ErrCodeStreamClosed},
+		"HEADERS on a skipped stream":     {func(c *client) { c.get(5, "/"); c.flush(); c.collect(5); c.get(3, "/") }, http2.ErrCodeProtocol},
 		"HEADERS on stream 0":             {func(c *client) { c.raw(frameHeaders, flagEndHeaders, 0, "\x82") }, http2.ErrCodeProtocol},
 		"HEADERS on an even stream":       {func(c *client) { c.get(2, "/") }, http2.ErrCodeProtocol},
 		"HEADERS with too much padding":   {func(c *client) { c.raw(frameHeaders, flagEndHeaders|flagPadded, 1, "\x02\x82") }, http2.ErrCodeProtocol},

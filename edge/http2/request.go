@@ -66,11 +66,17 @@ func (c *Conn) onHead(f frame, depends bool, block []byte) *fault {
 	}
 	end := f.has(flagEndStream)
 	if f.stream > c.lastID {
+		if f.stream > c.lastID+2 {
+			c.skipped = [2]uint32{c.lastID, f.stream}
+		}
 		c.lastID = f.stream
 		return c.onRequest(f.stream, end, depends, block)
 	}
 	s := c.streams[f.stream]
 	if s == nil {
+		if f.stream > c.skipped[0] && f.stream < c.skipped[1] {
+			return &fault{protocolError, "a stream lower than the last"} // RFC 9113, 5.1.1
+		}
 		if !c.ourClosed.has(f.stream) {
 			return &fault{streamClosed, "HEADERS on a closed stream"}
 		}
