@@ -37,10 +37,17 @@ func (s *Server) Hit(r *exchange.Request, h *exchange.Stored) bool {
 		h.Content.Release()
 		h.Content = nil
 	}
-	h.TTL, h.Note = int64(kept.TTL/time.Second), sites.met[st]
+	h.TTL, h.FirstByte, h.Note = int64(kept.TTL/time.Second), atOnce, sites.met[st]
+	if kept.Length > sentAtOnce {
+		h.FirstByte = time.Since(r.Arrived)
+	}
 	s.write(r, h, kept.Age)
 	return true
 }
+
+// sentAtOnce is the length of content whose last byte leaves with the first:
+// for longer ones the clock is read once more.
+const sentAtOnce = 16 << 10
 
 // plainly reports whether nothing but the store decides about a request.
 func plainly(st *site.Site, r *exchange.Request) bool {
@@ -105,7 +112,7 @@ func appendAltSvc(dst []byte, port uint16) []byte {
 func (s *Server) Sent(r *exchange.Request, h *exchange.Stored, n int64, why exchange.Cause) {
 	a := account{
 		outcome: exchange.Hit, status: h.Head.Status, ttl: h.TTL, hasTTL: true,
-		sent: n, cause: why, firstByte: atOnce,
+		sent: n, cause: why, firstByte: h.FirstByte,
 	}
 	s.settle(r, h.Note.(*siteMetrics), &a)
 }

@@ -129,6 +129,18 @@ func TestNotAHit(t *testing.T) {
 	}
 }
 
+// TestFirstByteOfALargeHit: its last byte leaves later.
+func TestFirstByteOfALargeHit(t *testing.T) {
+	for length, at := range map[int]bool{sentAtOnce: true, sentAtOnce + 1: false} {
+		u := serving(t, &site.Site{Origin: answering(strings.Repeat("x", length))}, &site.Site{})
+		u.ask(nil)
+		var h exchange.Stored
+		if !u.Hit(requesting(nil), &h) || (h.FirstByte == atOnce) != at {
+			t.Errorf("%d bytes: first byte after %v", length, h.FirstByte)
+		}
+	}
+}
+
 // browser is a request as a browser sends it, with borrowed strings where
 // a front end borrows.
 func browser() *exchange.Request {

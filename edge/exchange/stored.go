@@ -1,6 +1,9 @@
 package exchange
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Stored is a stored response on its way to a client without a wait. A front
 // end owns it: it hands it to Handler.Hit empty, sends what it says, gives
@@ -19,10 +22,11 @@ type Stored struct {
 	// Own lies.
 	Room   [512]byte
 	Fields [4]Field
-	// TTL is the freshness left, in seconds, and Note what the handler wants
-	// to find again in Sent.
-	TTL  int64
-	Note any
+	// What the handler wants to find again in Sent: the freshness left, in
+	// seconds, the time to the first byte, and a note.
+	TTL       int64
+	FirstByte time.Duration
+	Note      any
 }
 
 // Content is stored content, whole and in memory. Nobody changes it.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/edge/message"
 	"github.com/landfall-cdn/landfall/edge/wire"
 )
 
@@ -57,6 +58,10 @@ func (c *Conn) newTurn(n int, why exchange.Refusal, cancel context.CancelFunc) *
 	_ = t.head.parse(own, &t.r, &c.s.conf.Limits) // why says it already
 	if why != exchange.Admitted {
 		t.r.Refused, t.r.Length, t.r.Upgrade = why, 0, ""
+		if t.r.Path == "" { // refused before it was looked at; for the record
+			t.r.Path, t.r.Query = message.Target(t.head.target)
+			t.r.Host = t.head.host
+		}
 		t.head.close = true
 		return t
 	}
