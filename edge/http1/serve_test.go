@@ -90,6 +90,15 @@ func TestRefusedSays(t *testing.T) {
 			got.Body != nil || got.Length != 0 || got.Header.Get("x") != "y" {
 			t.Errorf("%+v", got)
 		}
+		s = open(t, recorder(func(w exchange.Writer, r *exchange.Request) {
+			got = r
+			reply(w, r, 400, "")
+		}), nil)
+		s.say(t, "PUT /a?b HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n")
+		s.rest()
+		if got.Refused != exchange.BadFraming || got.Method != "PUT" || got.Target() != "/a?b" || got.Host != "a.example" {
+			t.Errorf("%+v", got)
+		}
 	})
 }
 
