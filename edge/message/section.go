@@ -173,12 +173,18 @@ func (s *Section) complete() bool {
 	switch {
 	case s.seen&sawProtocol != 0:
 		// RFC 8441, 4.
-		return s.method == "CONNECT" && s.seen&all == all && s.seen&sawAuthority != 0 && s.protocol != "" && s.agrees()
+		return s.method == "CONNECT" && s.seen&all == all && s.seen&sawAuthority != 0 && s.protocol != "" && s.pathForm() && s.agrees()
 	case s.method == "CONNECT":
 		// RFC 9113, 8.5; admission refuses it.
 		return s.seen&(sawScheme|sawPath) == 0 && s.seen&sawAuthority != 0
 	}
-	return s.seen&all == all && s.method != "" && s.path != "" && s.seen&(sawAuthority|sawHost) != 0 && s.agrees()
+	return s.seen&all == all && s.method != "" && s.pathForm() && s.seen&(sawAuthority|sawHost) != 0 && s.agrees()
+}
+
+// pathForm reports whether :path is an origin-form, or the asterisk-form of
+// OPTIONS (RFC 9113, 8.3.1).
+func (s *Section) pathForm() bool {
+	return s.path != "" && s.path[0] == '/' || s.path == "*" && s.method == "OPTIONS"
 }
 
 // agrees reports whether Host says what :authority says, when both are
