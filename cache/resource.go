@@ -83,8 +83,9 @@ func (r *resource) find(req exchange.Header) *variant {
 	if r == nil {
 		return nil
 	}
+	a := asked{header: req}
 	for _, v := range r.variants {
-		if v.selection.fits(req) {
+		if v.selection.fitsAsked(&a) {
 			return v
 		}
 	}

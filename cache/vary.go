@@ -67,20 +67,38 @@ func choose(req exchange.Header, name string) chosen {
 
 // fits reports whether a request with these fields selects the response.
 func (s *selection) fits(req exchange.Header) bool {
+	return s.fitsAsked(&asked{header: req})
+}
+
+// asked is a request's fields, and the normal form of the one that was
+// looked at last: the variants of a key mostly differ by one field.
+type asked struct {
+	header       exchange.Header
+	name, normal string
+}
+
+func (a *asked) normalOf(name, raw string) string {
+	if a.name != name {
+		a.name, a.normal = name, normalValue(name, raw)
+	}
+	return a.normal
+}
+
+func (s *selection) fitsAsked(a *asked) bool {
 	for i, name := range s.names {
-		if !s.fitsOne(req, name, &s.values[i]) {
+		if !s.fitsOne(a, name, &s.values[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-func (s *selection) fitsOne(req exchange.Header, name string, want *chosen) bool {
-	if !req.Has(name) {
+func (s *selection) fitsOne(a *asked, name string, want *chosen) bool {
+	if !a.header.Has(name) {
 		return want.absent
 	}
-	raw := req.Joined(name)
-	if !want.absent && (raw == want.raw || normalValue(name, raw) == want.normal) {
+	raw := a.header.Joined(name)
+	if !want.absent && (raw == want.raw || a.normalOf(name, raw) == want.normal) {
 		return true
 	}
 	// The language that a client asks for before all others is the one it
@@ -116,9 +134,16 @@ func secondaryKey(names []string, req exchange.Header) string {
 	return string(b)
 }
 
+// maxNormal bounds the values that are brought into normal form: no browser
+// sends a longer one, and the work is done for each request.
+const maxNormal = 1 << 10
+
 // normalValue brings the value of a selecting field into a form in which
 // values with the same meaning are equal.
 func normalValue(name, value string) string {
+	if len(value) > maxNormal {
+		return value
+	}
 	switch name {
 	case "accept-language":
 		return normalLanguages(value)
@@ -238,6 +263,9 @@ func normalCodings(value string) string {
 // topLanguage returns the one language that is preferred to all others,
 // "" when there is none.
 func topLanguage(value string) string {
+	if len(value) > maxNormal {
+		return ""
+	}
 	list := parseWeighted(value)
 	if len(list) == 0 || list[0].q == 0 || list[0].name == "*" ||
 		len(list) > 1 && list[0].q == list[1].q {

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
@@ -159,5 +160,32 @@ func TestVaryOnWhatWeIntroduce(t *testing.T) {
 			t.serve(get("/"), plain, o).want(t, exchange.Miss, 200, "x")
 			t.serve(get("/"), plain, o).want(t, exchange.Miss, 200, "x")
 		})
+	}
+}
+
+// TestLongValuesStayAsTheyAre: a client cannot make the cache split and sort
+// thousands of members for every variant.
+func TestLongValuesStayAsTheyAre(t *testing.T) {
+	long := strings.Repeat("de;q=0.5, ", maxNormal/10+1)
+	for _, name := range []string{"accept-language", "accept-encoding", "x-any"} {
+		if normalValue(name, long) != long {
+			t.Errorf("%s: brought into normal form", name)
+		}
+	}
+	if topLanguage("fr, "+long) != "" {
+		t.Error("the language of a long value was looked for")
+	}
+}
+
+// TestNormalFormIsMadeOnce for all the variants that differ by one field.
+func TestNormalFormIsMadeOnce(t *testing.T) {
+	a := asked{header: fields("accept-language: fr , de")}
+	first := a.normalOf("accept-language", "fr , de")
+	if n := testing.AllocsPerRun(10, func() {
+		if a.normalOf("accept-language", "fr , de") != first {
+			t.Error("it changed")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

@@ -86,7 +86,7 @@ func validPort(p string) bool {
 // noted says which fields need more than a check.
 type noted struct {
 	connection, underscore, loop bool
-	cookies                      int
+	cookies, options             int
 }
 
 func (s *Server) admitFields(r *exchange.Request) exchange.Refusal {
@@ -104,6 +104,7 @@ func (s *Server) admitFields(r *exchange.Request) exchange.Refusal {
 		switch f.Name {
 		case "connection":
 			n.connection = true
+			n.options += 1 + strings.Count(f.Value, ",")
 		case "cookie":
 			n.cookies++
 		case "cdn-loop":
@@ -115,8 +116,15 @@ func (s *Server) admitFields(r *exchange.Request) exchange.Refusal {
 	if size > s.conf.Limits.RequestHead {
 		return exchange.HeadTooLarge
 	}
+	if n.options > maxOptions {
+		return exchange.BadField
+	}
 	return tidy(r, n)
 }
+
+// maxOptions bounds the options of Connection: each is looked for among all
+// fields.
+const maxOptions = 32
 
 // tidy takes away what goes no further.
 func tidy(r *exchange.Request, n noted) exchange.Refusal {
@@ -134,6 +142,9 @@ func tidy(r *exchange.Request, n noted) exchange.Refusal {
 	}
 	if n.cookies > 1 {
 		r.Header.JoinCookies()
+	}
+	if r.Early && !r.Header.Has("early-data") {
+		r.Header.Add("early-data", "1") // RFC 8470, 5.1
 	}
 	if n.loop && looped(r.Header) {
 		return exchange.Loop

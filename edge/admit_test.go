@@ -66,6 +66,7 @@ func TestAdmit(t *testing.T) {
 		{"long port", func(r *exchange.Request) { r.Port = "443443" }, exchange.BadHost},
 		{"loop", func(r *exchange.Request) { r.Header.Add("cdn-loop", `other, Landfall; hops="2"`) }, exchange.Loop},
 		{"somebody else's loop", func(r *exchange.Request) { r.Header.Add("cdn-loop", "landfaller") }, exchange.Admitted},
+		{"many options of Connection", func(r *exchange.Request) { r.Header.Add("connection", strings.Repeat("a,", 40)) }, exchange.BadField},
 		{"control in a field", func(r *exchange.Request) { r.Header.Add("x-a", "a\x01") }, exchange.BadField},
 		{"space in a name", func(r *exchange.Request) { r.Header.Add("x a", "a") }, exchange.BadField},
 	} {

@@ -67,7 +67,7 @@ func plainly(st *site.Site, r *exchange.Request) bool {
 func headOf(kept *cache.Fresh) *exchange.Head {
 	h := make(exchange.Header, 0, len(kept.Header)+2)
 	for _, f := range kept.Header {
-		if f.Name != "alt-svc" {
+		if f.Name != "alt-svc" && f.Name != "x-request-id" {
 			h = append(h, f)
 		}
 	}

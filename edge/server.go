@@ -96,9 +96,6 @@ func (s *Server) ServeExchange(ctx context.Context, w exchange.Writer, r *exchan
 		return
 	}
 	x.belongsTo(st, sites.met[st])
-	if r.Early && !r.Header.Has("early-data") {
-		r.Header.Add("early-data", "1") // RFC 8470, 5.1
-	}
 	policy, answer := s.decide(st, r, x.log)
 	if answer != nil {
 		x.synthesize(answer)

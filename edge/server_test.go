@@ -468,7 +468,12 @@ func TestEarlyDataIsMarked(t *testing.T) {
 		got = r.Header
 		return origin(ctx, r)
 	})}, &site.Site{})
-	if u.ask(func(r *exchange.Request) { r.Early = true }); got.Get("early-data") != "1" {
+	early := func(r *exchange.Request) { r.Early = true }
+	if u.ask(early); got.Get("early-data") != "1" {
 		t.Errorf("the origin got %v", got)
+	}
+	r := requesting(early)
+	if u.Hit(r, &exchange.Stored{}); r.Header.Get("early-data") != "1" {
+		t.Errorf("Hit sees %v", r.Header)
 	}
 }

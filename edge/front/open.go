@@ -16,6 +16,8 @@ type open struct {
 	sessions map[*connection]struct{}
 	draining bool
 	ended    chan struct{} // closed when draining and the set is empty
+
+	telling sync.WaitGroup // drain's
 }
 
 // connection is one member of the set.
@@ -69,20 +71,22 @@ func (o *open) endedNow() {
 	}
 }
 
-// drain asks every connection to end. What it returns is closed once all
-// have.
+// drain asks every connection to end, one of which may take its time to
+// hear. What it returns is closed once all have ended.
 func (o *open) drain() <-chan struct{} {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.draining = true
 	sessions := make([]session, 0, len(o.sessions))
 	for c := range o.sessions {
 		sessions = append(sessions, c.session)
 	}
 	o.endedNow()
-	o.mu.Unlock()
-	for _, s := range sessions {
-		s.Drain()
-	}
+	o.telling.Go(func() {
+		for _, s := range sessions {
+			s.Drain()
+		}
+	})
 	return o.ended
 }
 

@@ -58,10 +58,6 @@ func (f *Front) acceptQUIC(base context.Context, e *quicEndpoint) error {
 func (f *Front) admitQUIC(base context.Context, e *quicEndpoint, qc *quic.Conn) {
 	remote := addrPort(qc.RemoteAddr())
 	q := &quicConn{front: f, qc: qc, client: clientOf(remote.Addr())}
-	if !f.perClient.acquire(q.client) {
-		q.refuse(excessiveLoad, "too many connections")
-		return
-	}
 	state := qc.ConnectionState().TLS
 	q.tls = exchange.TLS{
 		Version:    state.Version,
@@ -75,14 +71,34 @@ func (f *Front) admitQUIC(base context.Context, e *quicEndpoint, qc *quic.Conn) 
 	q.connection.close = func() { q.refuse(noError, "the node stops") }
 	if !f.open.add(&q.connection, s) {
 		q.refuse(noError, "the node drains")
-		f.perClient.release(q.client)
 		return
 	}
+	go q.serve(base, s)
+}
+
+// serve serves early data at once, and counts the connection for its client
+// when the handshake has shown that the address is the client's own: who
+// forges addresses must not use up somebody else's bound.
+func (q *quicConn) serve(base context.Context, s served) {
+	defer q.front.open.remove(&q.connection)
+	counted := make(chan bool, 1)
 	go func() {
-		defer f.open.remove(&q.connection)
-		defer f.perClient.release(q.client)
-		s.Serve(base)
+		select {
+		case <-q.qc.HandshakeComplete():
+		case <-q.qc.Context().Done():
+			counted <- false
+			return
+		}
+		ok := q.front.perClient.acquire(q.client)
+		if !ok {
+			q.refuse(excessiveLoad, "too many connections")
+		}
+		counted <- ok
 	}()
+	s.Serve(base)
+	if <-counted {
+		q.front.perClient.release(q.client)
+	}
 }
 
 // quicConn is a client's QUIC connection.

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -104,12 +105,16 @@ func (f *Front) admit(base context.Context, c net.Conn, secure bool) {
 	lim := &f.conf.Limits
 	t := &tcpConn{
 		front: f, client: client,
-		wire: wire.NewConn(c, secure, wire.Pace{Stall: lim.BodyStall, Rate: lim.MinRate}),
+		wire:   wire.NewConn(c, secure, wire.Pace{Stall: lim.BodyStall, Rate: lim.MinRate}),
+		shaken: !secure,
 		base: exchange.Request{
 			Scheme: "http", Client: addrPort(c.RemoteAddr()), Local: addrPort(c.LocalAddr()),
 		},
 	}
 	t.base.Conn = &t.shared
+	if secure {
+		_ = t.wire.SetReadDeadline(time.Now().Add(lim.HandshakeTime)) // an error shows in the handshake
+	}
 	t.connection.close = func() { _ = c.Close() } // whoever uses it gets the error
 	if !f.open.add(&t.connection, t) {
 		t.refuse()
@@ -133,25 +138,41 @@ type tcpConn struct {
 	base   exchange.Request
 	shared exchange.Conn
 	tls    exchange.TLS
+
+	mu sync.Mutex
+	// Guarded by mu.
+	shaken bool
 }
 
 // hurried is what a handshake may still take once the node drains.
 const hurried = time.Second
 
 // Drain implements session, for the handshake.
-func (t *tcpConn) Drain() { _ = t.wire.SetReadDeadline(time.Now().Add(hurried)) }
+func (t *tcpConn) Drain() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.shaken {
+		_ = t.wire.SetReadDeadline(time.Now().Add(hurried)) // an error shows in the handshake
+	}
+}
+
+// done ends the handshake's time: from here on deadlines are the server's.
+func (t *tcpConn) done() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.shaken = true
+	_ = t.wire.SetReadDeadline(time.Time{}) // an error shows in the next read
+}
 
 // shake does the handshake, which takes a deep stack; serving gets a
 // goroutine of its own.
 func (t *tcpConn) shake(base context.Context) {
-	lim := &t.front.conf.Limits
-	_ = t.wire.SetReadDeadline(time.Now().Add(lim.HandshakeTime)) // an error shows in Handshake
 	secure := tls.Server(t.wire, t.front.conf.TLS)
 	if err := secure.Handshake(); err != nil {
 		t.failed(err)
 		return
 	}
-	_ = t.wire.SetReadDeadline(time.Time{})
+	t.done()
 	state := secure.ConnectionState()
 	t.tls = exchange.TLS{
 		Version:    state.Version,

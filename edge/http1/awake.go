@@ -11,15 +11,22 @@ import (
 	"github.com/landfall-cdn/landfall/internal/limits"
 )
 
-// first reads what woke the connection up.
+// first reads what woke the connection up. It may be a part of a TLS record
+// only, or one with nothing but a message of TLS: until something is read,
+// Drain can end the wait.
 func (c *Conn) first() bool {
-	if !c.p.Conn.Ready() { // a part of a TLS record
-		c.bound(c.now.Add(c.s.conf.Limits.HeaderTime), 0)
+	if !c.p.Conn.Ready() {
+		c.await(c.now.Add(c.s.conf.Limits.HeaderTime), 0)
 	}
-	if err := c.in.fill(); err != nil {
-		return c.lost(err)
+	err := c.in.fill()
+	poked := c.wake()
+	switch {
+	case err == nil:
+		return true
+	case poked && isTimeout(err):
+		return c.ends(endDrained)
 	}
-	return true
+	return c.lost(err)
 }
 
 // head finds the next head and returns its length; it reads on while there
@@ -38,7 +45,11 @@ func (c *Conn) head() (n int, why exchange.Refusal, ok bool) {
 			return 0, exchange.Admitted, true
 		default:
 			if end.IsZero() {
-				end = time.Now().Add(c.s.conf.Limits.HeaderTime)
+				end = c.now // the first byte came with the wake-up
+				if c.busy {
+					end = time.Now()
+				}
+				end = end.Add(c.s.conf.Limits.HeaderTime)
 			}
 			why, ok = c.wait(end)
 		}
@@ -50,17 +61,31 @@ func (c *Conn) head() (n int, why exchange.Refusal, ok bool) {
 
 // gather reads what is here already. It leaves answers queued.
 func (c *Conn) gather() bool {
-	if c.queued && c.p.TLS != nil {
+	if c.p.TLS != nil {
 		// A record may hold nothing but a message of TLS itself, and the
 		// read goes on to wait: below TLS that flushes.
+		lim := c.s.conf.Limits.HeaderTime
+		c.bound(c.now.Add(lim), lim/8)
 		if err := c.p.Seal(); err != nil {
 			return c.broken(err)
 		}
 	}
 	if err := c.in.fill(); err != nil {
+		if c.queued {
+			// The client has ended its own direction only.
+			_ = c.p.Flush() // it is as lost as it was
+		}
 		return c.lost(err)
 	}
 	return true
+}
+
+// tick reads the clock again when n more bytes that were queued may have had
+// to wait for the client: what is asked next is asked now.
+func (c *Conn) tick(n int64) {
+	if c.unclocked += n; c.unclocked >= wire.Window {
+		c.now, c.unclocked = time.Now(), 0
+	}
 }
 
 // wait waits until end for more of a head. What was answered leaves before.

@@ -119,12 +119,15 @@ func (b *body) pull(p []byte) (n int, err error) {
 	}
 	c := b.t.c
 	c.in.release()
-	if !c.p.Conn.Ready() {
+	if ready := c.p.Conn.Ready(); !ready || c.p.TLS != nil {
+		// A record that is here may hold nothing but a message of TLS.
 		start := time.Now()
 		if err := b.arm(start); err != nil {
 			return 0, err
 		}
-		err = c.p.Conn.Wait()
+		if !ready {
+			err = c.p.Conn.Wait()
+		}
 		defer func() { b.waited += time.Since(start) }()
 	}
 	switch {
@@ -207,11 +210,11 @@ func (b *body) trailer() exchange.Header {
 // What is left is the connection's to deal with.
 func (b *body) Close() error {
 	b.gate.Lock()
-	b.closed = true
-	if !b.whole.Load() {
+	defer b.gate.Unlock()
+	if !b.closed && !b.whole.Load() {
 		_ = b.t.c.p.SetReadDeadline(past) // an error shows in the read
 	}
-	b.gate.Unlock()
+	b.closed = true
 	return nil
 }
 

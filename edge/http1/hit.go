@@ -41,6 +41,7 @@ func (c *Conn) burst(ctx context.Context) bool {
 		}
 		last := d.head.close || c.draining.Load()
 		sent, err := c.answer(&d.hit, last)
+		c.tick(sent)
 		cause := exchange.NoCause
 		if err != nil {
 			cause = exchange.ClientAborted

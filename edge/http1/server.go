@@ -72,14 +72,16 @@ type Conn struct {
 
 	// Owned by the goroutine of Serve. A body that is being read has in,
 	// until it is stopped.
-	in     input
-	desk   *desk     // nil while parked
-	now    time.Time // of the last wake-up
-	until  time.Time // the read deadline in force
-	served bool      // a request was read whole
-	busy   bool      // counted in InFlight
-	queued bool      // an answer is waiting to be flushed
-	why    end       // of the connection
+	in    input
+	desk  *desk     // nil while parked
+	now   time.Time // of the last wake-up
+	until time.Time // the read deadline in force
+	// unclocked is how much was queued since now was read.
+	unclocked int64
+	served    bool // a request was read whole
+	busy      bool // counted in InFlight
+	queued    bool // an answer is waiting to be flushed
+	why       end  // of the connection
 
 	// tooSlow counts a client that does not take its answer, once.
 	tooSlow  sync.Once
@@ -132,11 +134,12 @@ func (c *Conn) park() bool {
 			return c.ends(endDrained)
 		}
 		err := c.p.Conn.Wait()
-		c.now = time.Now()
+		c.now, c.unclocked = time.Now(), 0
+		if err == nil {
+			return true // first wakes it
+		}
 		poked := c.wake()
 		switch {
-		case err == nil:
-			return true
 		case !isTimeout(err):
 			return c.ends(endClientLeft)
 		case poked:

@@ -32,12 +32,13 @@ func (w *writer) Tunnel(h exchange.Header) (io.ReadWriteCloser, error) {
 	if err := w.send(append(b, crlf+crlf...)); err != nil {
 		return nil, err
 	}
-	return &tunnel{p: c.p, early: &c.in}, nil
+	return &tunnel{c: c, p: c.p, early: &c.in}, nil
 }
 
 // tunnel is a connection after a switch of protocols. One goroutine reads
 // and one writes; any may close it.
 type tunnel struct {
+	c *Conn
 	p *wire.Plain
 	// early holds what the client sent behind its request; owned by the
 	// reader.
@@ -60,10 +61,12 @@ func (t *tunnel) Read(b []byte) (int, error) {
 func (t *tunnel) Write(b []byte) (int, error) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
-	if err := t.p.Append(b); err != nil {
-		return 0, err
+	err := t.p.Append(b)
+	if err == nil {
+		err = t.p.Flush()
 	}
-	if err := t.p.Flush(); err != nil {
+	if err != nil {
+		t.c.tooLate(err)
 		return 0, err
 	}
 	return len(b), nil

@@ -30,8 +30,11 @@ type turn struct {
 // is refused for why. It reports whether the connection goes on.
 func (c *Conn) turn(ctx context.Context, n int, why exchange.Refusal) bool {
 	// What was answered before must not wait for this one.
-	if c.queued && !c.flush() {
-		return false
+	if c.queued {
+		if !c.flush() {
+			return false
+		}
+		c.now = time.Now()
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	t := c.newTurn(n, why, cancel)
