@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quic-go/quic-go"
 	"golang.org/x/net/http2"
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
@@ -248,8 +249,14 @@ func TestConnsPerClientOverQUIC(t *testing.T) {
 	if _, err := first.Get(r.url("https")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.client(t, exchange.HTTP3).Get(r.url("https")); err == nil {
-		t.Error("a second connection was served")
+	// It is counted when its handshake is complete, and closed then.
+	conf := r.tls.Clone()
+	conf.NextProtos = []string{"h3"}
+	if second, err := quic.DialAddr(t.Context(), r.HTTPSAddrs()[0].String(), conf, nil); err == nil {
+		<-second.Context().Done()
+	}
+	if n := r.counters.Hits(limits.ConnsPerClient); n != 1 {
+		t.Errorf("the limit was met %d times", n)
 	}
 	first.CloseIdleConnections()
 	waitFor(t, "place for a new connection", func() bool {

@@ -75,15 +75,23 @@ func (c *counted) Write(p []byte) (int, error) {
 // dial starts a server's connection, in a bubble of synctest or not.
 func dial(t testing.TB, h exchange.Handler, adapt func(*limits.Limits)) *client {
 	t.Helper()
-	s, counters := testServer(t, h, adapt)
 	ours, theirs := net.Pipe()
 	watched := &counted{Conn: theirs}
+	c := dialOn(t, ours, watched, h, adapt)
+	c.writes = &watched.writes
+	return c
+}
+
+// dialOn is dial on a connection that is there, whose writes nobody counts.
+func dialOn(t testing.TB, ours, theirs net.Conn, h exchange.Handler, adapt func(*limits.Limits)) *client {
+	t.Helper()
+	s, counters := testServer(t, h, adapt)
 	lim := s.conf.Limits
-	p := &wire.Plain{Conn: wire.NewConn(watched, false, wire.Pace{Stall: lim.BodyStall, Rate: lim.MinRate})}
+	p := &wire.Plain{Conn: wire.NewConn(theirs, false, wire.Pace{Stall: lim.BodyStall, Rate: lim.MinRate})}
 	ctx, cut := context.WithCancel(context.Background())
 	c := &client{
 		t: t, nc: ours, events: make(chan event, 1<<16), conn: s.Conn(p, exchange.Request{Scheme: "https", Conn: &exchange.Conn{}}),
-		server: s, counters: counters, writes: &watched.writes, done: make(chan struct{}), cut: cut,
+		server: s, counters: counters, done: make(chan struct{}), cut: cut,
 	}
 	c.enc = hpack.NewEncoder(&c.block)
 	c.framer = http2.NewFramer(&c.out, ours)

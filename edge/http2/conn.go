@@ -58,6 +58,7 @@ type Conn struct {
 	// Streams.
 	streams map[uint32]*stream
 	orphans int // exchanges whose stream was reset
+	closing int // exchanges whose stream has ended well
 
 	// Output.
 	control  []byte    // frames that move no content
@@ -308,10 +309,17 @@ func (c *Conn) lay() {
 var anyBlock = []byte{indexed | 2}
 
 // beforeWait is for a record that is no data: the reader waits for the next
-// one, and what was produced must not.
+// one, and what was produced must not. Nor must what TLS has answered to it
+// (RFC 8446, 4.6.3), of which nobody here knows: whoever writes flushes.
 func (c *Conn) beforeWait() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.dead {
+		return
+	}
+	c.now = time.Now()
+	c.claim()
+	c.produced = true
 	c.settle()
 }
 
@@ -332,7 +340,7 @@ func (c *Conn) fail(why *fault) {
 
 // finished reports whether the connection has nothing left to do.
 func (c *Conn) finished() bool {
-	return c.broken || c.drain == draining && len(c.streams) == 0 && c.orphans == 0 && !c.writing && len(c.control) == 0
+	return c.broken || c.drain == draining && !c.busy() && !c.writing && len(c.control) == 0
 }
 
 // end closes the connection and waits for everybody.

@@ -2,6 +2,7 @@ package http2
 
 import (
 	"encoding/binary"
+	"time"
 )
 
 // drainPing is the PING whose answer tells that the client has read the
@@ -13,8 +14,8 @@ var drainPing = [8]byte{'l', 'a', 'n', 'd', 'f', 'a', 'l', 'l'}
 func (c *Conn) announce() {
 	c.control = appendGoAway(c.control, maxStreamID, noError, "")
 	c.control = appendPing(c.control, 0, drainPing)
-	c.announcedAt = c.now
-	c.remind(c.now.Add(grace))
+	c.announcedAt = time.Now() // not c.now: nothing may have woken Serve for long
+	c.remind(c.announcedAt.Add(grace))
 }
 
 // lastCall accepts no more streams. What the client began before is done.

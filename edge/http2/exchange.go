@@ -74,7 +74,7 @@ func (c *Conn) conclude(w *writer) {
 	x.in.reset()
 	x.cancel()
 	if !s.open {
-		c.orphans--
+		*c.outlasting(s)--
 		c.srv.conf.InFlight.Add(-1)
 		c.rest()
 		return

@@ -98,6 +98,10 @@ func (c *Conn) direct(head int, n int64) bool {
 	if c.mine && c.p.Buffered()+len(c.control)+head+int(n) > round {
 		c.settle()
 		c.claim()
+		// Meanwhile an exchange may have used the window, or queued itself.
+		if n > min(c.window, c.initialWindow) || len(c.queue) > 0 {
+			return false
+		}
 	}
 	return c.mine
 }

@@ -424,3 +424,58 @@ func TestWindowsOfTheClient(t *testing.T) {
 		})
 	}
 }
+
+// A stream that has ended makes room for another, whatever its exchange still
+// does; but such exchanges are bounded, too.
+func TestEndedStreamsLeaveRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		c := open(t, &stub{serve: func(_ context.Context, w exchange.Writer, _ *exchange.Request) {
+			_ = w.Head(204, nil, -1)
+			_ = w.Flush()
+			<-release
+		}}, func(l *limits.Limits) { l.Streams = 1 })
+		for i := range uint32(3) {
+			id := 2*i + 1
+			c.get(id, "/")
+			c.flush()
+			if refused := c.collect(id)[id].reset != nil; refused != (i == 2) {
+				t.Errorf("stream %d: refused is %v", id, refused)
+			}
+		}
+		c.conn.Drain()
+		c.await(http2.FrameGoAway)
+		c.await(http2.FrameGoAway)
+		if c.over() {
+			t.Error("the connection ended before its exchanges")
+		}
+		close(release)
+		<-c.done
+		if n := c.server.conf.InFlight.Load(); n != 0 {
+			t.Errorf("%d in flight", n)
+		}
+	})
+}
+
+// Content that comes when there is no window any more is late from then on.
+func TestStuckFromTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		write := make(chan struct{})
+		c := open(t, &stub{serve: func(_ context.Context, w exchange.Writer, _ *exchange.Request) {
+			_ = w.Head(200, nil, 10)
+			_ = w.Flush()
+			<-write
+			_, _ = w.Write(make([]byte, 10))
+		}}, nil, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+		c.get(1, "/")
+		c.flush()
+		c.await(http2.FrameHeaders)
+		synctest.Wait()
+		start := time.Now()
+		close(write)
+		c.await(http2.FrameRSTStream)
+		if d := time.Since(start); d != c.server.conf.Limits.BodyStall {
+			t.Errorf("cut after %v", d)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"slices"
 	"time"
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
@@ -95,14 +96,16 @@ func (c *Conn) unqueue(s *stream) {
 // produce queues a round of frames in p, in order: control frames, heads,
 // content by priority within the windows. Only who has set writing calls it.
 func (c *Conn) produce(now time.Time) {
+	if c.p.Buffered()+len(c.control) > round {
+		return // what hits have queued goes first
+	}
 	c.appendControl()
 	for i := 0; i < len(c.queue); i++ {
 		s := c.queue[i]
-		if len(s.blocks) > 0 && c.headFits(s) {
-			c.produceHeads(s)
-			if !s.queued {
-				i-- // another has taken its place
-			}
+		n := len(c.queue)
+		c.produceHeads(s)
+		if len(c.queue) < n { // and s may be somebody else's already
+			i-- // another has taken its place
 		}
 	}
 	for {
@@ -123,37 +126,29 @@ func (c *Conn) appendControl() {
 	}
 }
 
-// headFits reports whether a header block goes into this round. A large one
-// has a round of its own.
-func (c *Conn) headFits(s *stream) bool {
-	n := 0
-	for _, b := range s.blocks {
-		n += len(b)
-	}
-	return c.fits(n)
-}
-
-// fits reports whether n bytes of header blocks go into this round.
+// fits reports whether a header block of n bytes goes into this round. A large
+// one has a round of its own.
 func (c *Conn) fits(n int) bool {
 	const slack = 8 * frameHeaderSize
 	return c.p.Buffered() == 0 || c.p.Buffered()+n+slack <= round
 }
 
+// produceHeads queues the header blocks of s that go into this round. With the
+// last of them s may be complete, and not to be used again.
 func (c *Conn) produceHeads(s *stream) {
-	last := len(s.blocks) - 1
-	for i, b := range s.blocks {
-		end := i == last && s.ended && s.available() == 0 && s.trailer == nil
-		c.appendBlock(s.id, b, end)
-		s.blocks[i] = nil
-		if end {
-			s.blocks = s.blocks[:0]
+	n := 0
+	for n < len(s.blocks) && c.fits(len(s.blocks[n])) {
+		end := n == len(s.blocks)-1 && s.ended && s.available() == 0 && s.trailer == nil
+		c.appendBlock(s.id, s.blocks[n], end)
+		if n++; end {
+			s.blocks = slices.Delete(s.blocks, 0, n)
 			c.unqueue(s)
 			c.complete(s)
 			return
 		}
 	}
-	s.blocks = s.blocks[:0]
-	if !s.pending() {
+	s.blocks = slices.Delete(s.blocks, 0, n)
+	if n > 0 && !s.pending() {
 		c.unqueue(s)
 	}
 }

@@ -149,7 +149,7 @@ func (c *Conn) onRequest(id uint32, end, depends bool, block []byte) *fault {
 func (c *Conn) judge(s *stream, end, depends bool) code {
 	r := &s.request
 	switch {
-	case c.slots() >= c.srv.conf.Limits.Streams:
+	case c.full():
 		c.srv.conf.Counters.Hit(limits.Streams)
 		return refusedStream
 	case !c.parser.section.End(), depends, end && r.Length > 0:

@@ -121,8 +121,29 @@ func (c *Conn) take() *stream {
 }
 
 // slots is how many of limits.Streams are in use: a stream that was reset
-// keeps its slot until its exchange has noticed.
+// keeps its slot until its exchange has noticed. One that has ended well does
+// not: its client knows that it is over, and may open another.
 func (c *Conn) slots() int { return len(c.streams) + c.orphans }
+
+// full reports whether there is no room for another stream. Exchanges that
+// outlast a good end are bounded apart: all streams may have ended just now,
+// and as many more begin, before any is refused for them.
+func (c *Conn) full() bool {
+	most := c.srv.conf.Limits.Streams
+	return c.slots() >= most || c.closing > most
+}
+
+// busy reports whether any stream or exchange is left.
+func (c *Conn) busy() bool { return c.slots()+c.closing > 0 }
+
+// outlasting counts the exchanges that go on like that of s, whose stream is
+// over.
+func (c *Conn) outlasting(s *stream) *int {
+	if s.gone == nil {
+		return &c.closing
+	}
+	return &c.orphans
+}
 
 // enter makes s one of the connection's streams.
 func (c *Conn) enter(s *stream, end bool) {
@@ -147,7 +168,7 @@ func (c *Conn) leave(s *stream, why error) {
 	s.content.reset()
 	s.blocks, s.trailer = nil, nil
 	if s.x.running {
-		c.orphans++
+		*c.outlasting(s)++
 	} else {
 		c.srv.conf.InFlight.Add(-1)
 	}
@@ -161,7 +182,7 @@ func (c *Conn) leave(s *stream, why error) {
 
 // rest notes when the connection's last stream has ended.
 func (c *Conn) rest() {
-	if len(c.streams) > 0 || c.orphans > 0 {
+	if c.busy() {
 		return
 	}
 	c.quiet = time.Now()

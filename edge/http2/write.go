@@ -55,7 +55,11 @@ func (c *Conn) settle() {
 // push writes what is ready, unless somebody does already. It may wait for
 // the network, without mu: it is for the goroutines of exchanges.
 func (c *Conn) push() {
-	if c.writing || c.dead || c.broken || !c.ready() {
+	if c.writing || c.dead || c.broken {
+		return
+	}
+	if !c.ready() {
+		c.noteStuck(time.Now())
 		return
 	}
 	c.writing = true
@@ -65,8 +69,9 @@ func (c *Conn) push() {
 	err := c.p.Flush()
 	c.mu.Lock()
 	c.wrote(err)
-	if c.broken || !c.ready() {
+	if c.broken || !c.produced && !c.ready() {
 		c.writing = false
+		c.noteStuck(time.Now()) // others may have queued content meanwhile
 		c.concluded()
 		return
 	}
