@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/quic-go/quic-go"
 	"go.uber.org/zap"
@@ -41,6 +42,9 @@ type Conn struct {
 	// Requests and who answers them; see workers.go.
 	workers workers
 
+	// Silence; see quiet.go.
+	quiet quiet
+
 	// Draining; see drain.go.
 	drain   drain
 	next    atomic.Int64 // ID of the next request stream
@@ -57,6 +61,7 @@ func newConn(s *Server, q session, base exchange.Request) *Conn {
 	c.base.Proto = exchange.HTTP3
 	c.credit.Store(int64(s.conf.Limits.ControlFrames))
 	c.refused.Store(math.MaxInt64)
+	c.quiet.began = time.Now()
 	c.workers.streams = make(chan stream)
 	c.drain.idleC = make(chan struct{}, 1)
 	return c
@@ -72,7 +77,9 @@ func (c *Conn) Serve(ctx context.Context) {
 	if control, err := c.openControl(); err == nil {
 		c.tasks.Go(c.acceptControl)
 		c.beginDrains(control)
+		c.watchQuiet()
 		c.acceptRequests(ctx)
+		c.stopQuiet()
 	}
 	_ = c.session.CloseWithError(quic.ApplicationErrorCode(codeNoError), "") // always nil; no-op when it is over
 	cancel()
@@ -87,23 +94,36 @@ func (c *Conn) acceptRequests(ctx context.Context) {
 		s, err := c.qc.AcceptStream(ctx)
 		if err != nil {
 			if silent(err) {
-				c.hit(limits.IdleTime)
+				c.countIdle()
 			}
 			return
 		}
-		id := int64(s.StreamID())
-		c.next.Store(id + streamStep)
-		if id >= c.refused.Load() {
-			c.cancel(s, codeRequestRejected)
-			continue
+		if c.accept(s, int64(s.StreamID())) {
+			c.dispatch(s)
 		}
-		if !c.workers.room(c.server.conf.Limits.Streams) {
-			c.hit(limits.Streams)
-			c.reset(s, codeRequestRejected)
-			continue
-		}
-		c.dispatch(s)
 	}
+}
+
+// accept reports whether the request of a stream is to be answered; if so,
+// it is active until leave. Otherwise the stream is reset.
+func (c *Conn) accept(s stream, id int64) bool {
+	// Before next: goAway must see a request that it has not refused as an
+	// active one.
+	room := c.workers.room(c.server.conf.Limits.Streams)
+	c.next.Store(id + streamStep)
+	switch {
+	case id >= c.refused.Load():
+		if room {
+			c.leave()
+		}
+		c.cancel(s, codeRequestRejected)
+		return false
+	case !room:
+		c.hit(limits.Streams)
+		c.reset(s, codeRequestRejected)
+		return false
+	}
+	return true
 }
 
 // streamStep is how far the IDs of two request streams are apart (RFC 9000,

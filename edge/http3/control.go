@@ -108,7 +108,7 @@ func (c *Conn) readControl(s receiver) error {
 	in := &input{src: s, lean: true}
 	typ, err := in.varint()
 	if err != nil {
-		return nil // its end may come before its type (RFC 9114, 6.2)
+		return c.charge() // its end may come before its type (RFC 9114, 6.2)
 	}
 	switch typ {
 	case streamControl:

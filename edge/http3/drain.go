@@ -71,18 +71,25 @@ func (c *Conn) goAway() {
 		return
 	}
 	c.sendGoAway(c.refuseNew())
+	// The last responses and GOAWAY must get there first: a closed connection
+	// sends nothing again. Nor should the end overtake the reset of a request
+	// that is being refused.
+	if c.answered() && c.wait(c.travel()) && c.answered() {
+		c.close(codeNoError, "going away")
+	}
+}
+
+// answered waits until no request is active, and reports whether the
+// connection still lived then.
+func (c *Conn) answered() bool {
 	for c.workers.active.Load() > 0 {
 		select {
 		case <-c.drain.idleC:
 		case <-c.ctx.Done():
-			return
+			return false
 		}
 	}
-	// The last responses and GOAWAY must get there first: a closed connection
-	// sends nothing again.
-	if c.wait(c.travel()) {
-		c.close(codeNoError, "going away")
-	}
+	return true
 }
 
 // refuseNew refuses every request that acceptRequests has not seen yet, and

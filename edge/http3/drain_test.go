@@ -171,3 +171,19 @@ func TestTooManyStreams(t *testing.T) {
 		t.Errorf("one too many ended with %v", err)
 	}
 }
+
+// TestRefusedIsNotActive: a request that is refused holds up no drain.
+func TestRefusedIsNotActive(t *testing.T) {
+	c, _, _ := fakeConn(testLimits(), &handler{})
+	c.refused.Store(8)
+	s := newFake(nil, true)
+	if c.accept(s, 8) {
+		t.Fatal("accepted")
+	}
+	if _, _, _, got := s.state(); got != codeRequestRejected {
+		t.Errorf("reset with %v", got)
+	}
+	if c.workers.active.Load() != 0 || len(c.drain.idleC) != 1 {
+		t.Error("whoever waits for the last request was not told")
+	}
+}

@@ -278,3 +278,21 @@ func TestResets(t *testing.T) {
 		})
 	}
 }
+
+// TestTypelessStreams: unidirectional streams that end before their type
+// are paid for.
+func TestTypelessStreams(t *testing.T) {
+	lim := testLimits()
+	lim.ControlFrames = 3
+	c, session, counters := fakeConn(lim, &handler{})
+	for range lim.ControlFrames {
+		c.follow(newFake(nil, true))
+	}
+	if got := session.closed(); got != 0 {
+		t.Fatalf("closed with %v within the limit", got)
+	}
+	c.follow(newFake(nil, true))
+	if got, n := session.closed(), counters.Hits(limits.ControlFrames); got != codeExcessiveLoad || n != 1 {
+		t.Errorf("closed with %v, counted %d times", got, n)
+	}
+}

@@ -140,7 +140,9 @@ func (q *request) hasContent() (bool, error) {
 		return false, nil
 	case r.Length > 0 || r.Header.Has("expect"):
 		return true, nil
-	case !fetches(r.Method):
+	}
+	*r = *owned(r) // what it borrows lies where the next bytes are read
+	if !fetches(r.Method) {
 		_ = q.s.SetReadDeadline(time.Now().Add(grace)) // an error shows in Read
 	}
 	// The end of a request that has no content belongs to its head.

@@ -32,13 +32,20 @@ const (
 
 // room reports whether another request may be answered. QUIC's limit on
 // streams alone does not bound requests: a stream that was reset makes room
-// for the next before its request has noticed.
+// for the next before its request has noticed. Only one goroutine may ask.
 func (w *workers) room(limit int) bool {
-	if w.active.Add(1) > int64(limit) {
-		w.active.Add(-1)
+	if w.active.Load() >= int64(limit) {
 		return false
 	}
+	w.active.Add(1)
 	return true
+}
+
+// leave gives back the room of a request.
+func (c *Conn) leave() {
+	if c.workers.active.Add(-1) == 0 {
+		c.drain.signal()
+	}
 }
 
 // dispatch has a worker answer a stream.
@@ -56,9 +63,8 @@ func (c *Conn) work(s stream) {
 	for s != nil {
 		c.serve(s)
 		idle := w.idle.Add(1) // first: retire must see it
-		if w.active.Add(-1) == 0 {
-			c.drain.signal()
-		}
+		c.quiet.note(time.Now())
+		c.leave()
 		if idle <= idleWorkers {
 			s = <-w.streams
 		} else {
