@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -366,23 +367,28 @@ func (b *cutBody) Read(p []byte) (int, error) {
 func (b *cutBody) Close() error { return nil }
 
 func TestCutResponseIsAbortedAndNotStored(t *testing.T) {
-	fills := 0
+	var fills atomic.Int32
 	u := serving(t, &site.Site{Origin: fillFunc(func(context.Context, *exchange.Request) (*exchange.Response, error) {
-		fills++
+		fills.Add(1)
 		return &exchange.Response{
 			Status: 200, Header: exchange.Header{{Name: "cache-control", Value: "max-age=60"}},
 			Body: &cutBody{strings.NewReader("half")}, Length: 8,
 		}, nil
 	})}, &site.Site{})
-	for want := 1; want <= 2; want++ {
-		c := u.ask(nil)
-		if !c.aborted || fills != want {
-			t.Errorf("aborted %v after %d fills, want true after %d", c.aborted, fills, want)
+	// A request may still join the first fill as it ends; a later one fills
+	// again.
+	for range 1000 {
+		if c := u.ask(nil); !c.aborted {
+			t.Error("the client cannot tell that content is missing")
 		}
 		if rec := u.record(t); rec["outcome"] != "failed" || rec["cause"] != "http_response_incomplete" || rec["status"] != int64(200) {
 			t.Errorf("record %v", rec)
 		}
+		if fills.Load() == 2 {
+			return
+		}
 	}
+	t.Errorf("%d fills", fills.Load())
 }
 
 func TestClientThatLeavesIsNoFailureOfTheOrigin(t *testing.T) {

@@ -152,7 +152,7 @@ func (f *Front) Run(ctx context.Context, ready func()) error {
 // limit; then it cuts the rest.
 func (f *Front) drain(cut context.CancelFunc) {
 	ended := f.open.drain()
-	defer f.open.telling.Wait()
+	defer func() { <-f.open.told }()
 	limit := time.NewTimer(f.conf.Drain)
 	defer limit.Stop()
 	select {

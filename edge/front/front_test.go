@@ -324,6 +324,7 @@ func TestDrainLetsRequestsEnd(t *testing.T) {
 		}
 		return err != nil
 	})
+	<-r.open.told
 	close(release)
 	wg.Wait()
 	<-r.ended

@@ -16,8 +16,7 @@ type open struct {
 	sessions map[*connection]struct{}
 	draining bool
 	ended    chan struct{} // closed when draining and the set is empty
-
-	telling sync.WaitGroup // drain's
+	told     chan struct{} // closed when drain has asked every connection
 }
 
 // connection is one member of the set.
@@ -29,7 +28,7 @@ type connection struct {
 }
 
 func newOpen() *open {
-	return &open{sessions: map[*connection]struct{}{}, ended: make(chan struct{})}
+	return &open{sessions: map[*connection]struct{}{}, ended: make(chan struct{}), told: make(chan struct{})}
 }
 
 // add takes a connection in. It is false when it is too late for one.
@@ -72,7 +71,7 @@ func (o *open) endedNow() {
 }
 
 // drain asks every connection to end, one of which may take its time to
-// hear. What it returns is closed once all have ended.
+// hear: told is closed then. What it returns is closed once all have ended.
 func (o *open) drain() <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -82,11 +81,12 @@ func (o *open) drain() <-chan struct{} {
 		sessions = append(sessions, c.session)
 	}
 	o.endedNow()
-	o.telling.Go(func() {
+	go func() {
+		defer close(o.told)
 		for _, s := range sessions {
 			s.Drain()
 		}
-	})
+	}()
 	return o.ended
 }
 
