@@ -27,13 +27,12 @@ type Conn struct {
 	raw syscall.RawConn
 
 	// Owned by the reader.
-	in       *buffer // nil: nothing was read ahead
-	secure   bool    // TLS records are handed out one at a time
-	record   int     // what is left of the record that is being handed out
-	readErr  error   // after what was read ahead
-	fill     func(fd uintptr) bool
-	deferred bool   // see DeferFlush
-	before   func() // see BeforeWait
+	in      *buffer // nil: nothing was read ahead
+	secure  bool    // TLS records are handed out one at a time
+	record  int     // what is left of the record that is being handed out
+	readErr error   // after what was read ahead
+	fill    func(fd uintptr) bool
+	before  func() // see BeforeWait
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -119,11 +118,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if n := c.buffered(); n == 0 || c.secure && c.record == 0 && n < recordHeader {
 		if c.before != nil {
 			c.before()
-		}
-		if !c.deferred {
-			if err := c.flushUnlessBusy(); err != nil {
-				return 0, err
-			}
+		} else if err := c.flushUnlessBusy(); err != nil {
+			return 0, err
 		}
 		if n == 0 {
 			if err := c.more(); err != nil {
@@ -282,16 +278,12 @@ func (c *Conn) TryFlush() (left bool, err error) {
 	return c.out != nil, c.writeErr
 }
 
-// DeferFlush makes Read leave alone what was gathered: whoever writes
-// calls Flush or TryFlush. For connections where another goroutine than
-// the reader may be in the middle of a blocking write.
-func (c *Conn) DeferFlush() { c.deferred = true }
-
 // BeforeWait has f called when Read is about to wait for the network. A
 // whole record may hold no data at all (a key update): who has put writing
-// off until nothing is Ready would put it off forever. It goes with
-// DeferFlush: f flushes.
-func (c *Conn) BeforeWait(f func()) { c.deferred, c.before = true, f }
+// off until nothing is Ready would put it off forever. From then on Read
+// leaves alone what was gathered: f flushes, and another goroutine than the
+// reader may be in the middle of a blocking write.
+func (c *Conn) BeforeWait(f func()) { c.before = f }
 
 func (c *Conn) flushUnlessBusy() error {
 	if !c.mu.TryLock() {
