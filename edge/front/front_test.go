@@ -126,11 +126,14 @@ func testCert(t *testing.T) (tls.Certificate, *x509.CertPool) {
 var protos = []exchange.Proto{exchange.HTTP11, exchange.HTTP2, exchange.HTTP3}
 
 func TestRequestAndResponseOverEveryVersion(t *testing.T) {
-	got := make(chan *exchange.Request, 1)
-	var body []byte
+	type received struct {
+		*exchange.Request
+		body []byte
+	}
+	got := make(chan received, 1)
 	r := start(t, func(_ context.Context, w exchange.Writer, r *exchange.Request) {
-		body, _ = io.ReadAll(r.Body)
-		got <- r
+		body, _ := io.ReadAll(r.Body)
+		got <- received{r, body}
 		_ = w.Head(201, exchange.Header{{Name: "x-answer", Value: "a"}, {Name: "x-answer", Value: "b"}}, 2)
 		_, _ = w.Write([]byte("ok"))
 	}, nil)
@@ -146,8 +149,8 @@ func TestRequestAndResponseOverEveryVersion(t *testing.T) {
 			text, _ := io.ReadAll(resp.Body)
 			x := <-got
 			if x.Proto != proto || x.Method != "POST" || x.Scheme != "https" || x.Host != "localhost" || x.Port != "1234" ||
-				x.Path != "/a%2Fb//c;d" || x.Query != "?x=%zz&&y" || x.Header.Get("x-question") != "q" || x.Length != 5 || string(body) != "hello" {
-				t.Errorf("request %+v with body %q", x, body)
+				x.Path != "/a%2Fb//c;d" || x.Query != "?x=%zz&&y" || x.Header.Get("x-question") != "q" || x.Length != 5 || string(x.body) != "hello" {
+				t.Errorf("request %+v with body %q", x.Request, x.body)
 			}
 			if x.TLS == nil || x.TLS.ServerName != "localhost" || !x.Client.IsValid() || x.Local.Port() != r.HTTPSAddrs()[0].Port() {
 				t.Errorf("connection: TLS %+v, client %v, local %v", x.TLS, x.Client, x.Local)
