@@ -96,7 +96,8 @@ func Start(t *testing.T, c Config) *CA {
 		}
 		return name
 	}
-	api, management, dns, dnsManagement := freeAddr(t), freeAddr(t), freeAddr(t), freeAddr(t)
+	free := freeAddrs(t)
+	api, management, dns, dnsManagement := free[0], free[1], free[2], free[3]
 	conf := map[string]any{
 		"listenAddress": api, "managementListenAddress": management,
 		"certificate": file("tls.crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})),
@@ -128,15 +129,19 @@ func Start(t *testing.T, c Config) *CA {
 	return p
 }
 
-// freeAddr returns a loopback address that nobody listens on.
-func freeAddr(t *testing.T) string {
+// freeAddrs returns loopback addresses that nobody listens on. They are
+// held together before they are given up, so that no two are the same.
+func freeAddrs(t *testing.T) (addrs [4]string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for i := range addrs {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		addrs[i] = ln.Addr().String()
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	return addrs
 }
 
 // start runs a program until the test ends, however it ends, and shows its
