@@ -18,6 +18,11 @@ type Fresh struct {
 	Memo *exchange.Memo
 }
 
+// Copy is what another node is told of the response.
+func (f *Fresh) Copy() exchange.Copy {
+	return exchange.Copy{Kept: true, Age: f.Age, Fresh: f.TTL}
+}
+
 // Hit answers from the store what Serve would answer so without waiting: a
 // fresh response that is here whole. It allocates nothing, and keeps
 // nothing of req. room is where it may write.

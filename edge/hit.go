@@ -37,7 +37,7 @@ func (s *Server) Hit(r *exchange.Request, h *exchange.Stored) bool {
 		h.Content.Release()
 		h.Content = nil
 	}
-	h.TTL, h.FirstByte, h.Note = int64(kept.TTL/time.Second), atOnce, sites.met[st]
+	h.Copy, h.FirstByte, h.Note = kept.Copy(), atOnce, sites.met[st]
 	if kept.Length > sentAtOnce {
 		h.FirstByte = time.Since(r.Arrived)
 	}
@@ -71,11 +71,12 @@ func headOf(kept *cache.Fresh) *exchange.Head {
 			h = append(h, f)
 		}
 	}
+	theirs := len(h)
 	h.Add("via", "1.1 "+Name)
 	if kept.Status == http.StatusOK && !h.Has("accept-ranges") {
 		h.Add("accept-ranges", "bytes")
 	}
-	return &exchange.Head{Status: kept.Status, Header: h, Length: kept.Length}
+	return &exchange.Head{Status: kept.Status, Header: h, Length: kept.Length, Own: len(h) - theirs}
 }
 
 // write puts this response's own fields into its room.
@@ -88,7 +89,7 @@ func (s *Server) write(r *exchange.Request, h *exchange.Stored, age time.Duratio
 	room = strconv.AppendInt(room, int64(age/time.Second), 10)
 	end("age", 0)
 	at := len(room)
-	status := cache.Status{Hit: true, TTL: time.Duration(h.TTL) * time.Second, HasTTL: true}
+	status := cache.Status{Hit: true, TTL: h.Copy.Fresh, HasTTL: true}
 	room = status.Append(room, Name, false)
 	end("cache-status", at)
 	at = len(room)
@@ -111,7 +112,7 @@ func appendAltSvc(dst []byte, port uint16) []byte {
 // Sent implements exchange.Handler.
 func (s *Server) Sent(r *exchange.Request, h *exchange.Stored, n int64, why exchange.Cause) {
 	a := account{
-		outcome: exchange.Hit, status: h.Head.Status, ttl: h.TTL, hasTTL: true,
+		outcome: exchange.Hit, status: h.Head.Status, ttl: int64(h.Copy.Fresh / time.Second), hasTTL: true,
 		sent: n, cause: why, firstByte: h.FirstByte,
 	}
 	s.settle(r, h.Note.(*siteMetrics), &a)

@@ -89,9 +89,16 @@ type Request struct {
 	ID string
 	// Arrived is read once; every decision about this request uses it.
 	Arrived time.Time
-	// Relayed says that the request came over the authenticated peer
-	// listener and so has had its one hop. Never taken from a field.
-	Relayed bool
+	// Asked is what another node wants with the request; AskNothing when it
+	// came from a client.
+	Asked Ask
+
+	// Session is what all requests of one session have in common, the
+	// site's name in front; "" when the request belongs to none. Endpoint
+	// names the origin's endpoint that the session is on, "" when that is
+	// still to be chosen.
+	Session  string
+	Endpoint string
 
 	// Interim passes a 1xx response other than 101 on to the client. It is
 	// nil when nobody is there to read one, and must not be called after

@@ -27,6 +27,13 @@ type Response struct {
 	// Tunnel is set with status 101: the origin's side of the connection
 	// after the switch of protocols.
 	Tunnel io.ReadWriteCloser
+
+	// Endpoint names the origin's endpoint that the response came from, ""
+	// when it came from a store or another node.
+	Endpoint string
+	// Copy is what the owner says of a response that another node gave;
+	// nil for one that came from an origin.
+	Copy *Copy
 }
 
 // Filler fetches what this node does not have: from an origin, or from

@@ -22,9 +22,10 @@ type Stored struct {
 	// Own lies.
 	Room   [512]byte
 	Fields [4]Field
-	// What the handler wants to find again in Sent: the freshness left, in
-	// seconds, the time to the first byte, and a note.
-	TTL       int64
+	// Copy is what another node is told, when it is one that asked.
+	Copy Copy
+	// What the handler wants to find again in Sent: the time to the first
+	// byte, and a note.
 	FirstByte time.Duration
 	Note      any
 }
@@ -47,9 +48,16 @@ type Head struct {
 	Status int
 	Header Header
 	Length int64 // of the content
+	// Own is how many fields at the end of Header this node added for
+	// clients; another node is not given them.
+	Own int
 
-	encoded [HTTP3 + 1]atomic.Pointer[[]byte]
+	encoded [ToPeer + 1]atomic.Pointer[[]byte]
 }
+
+// ToPeer stands in for an HTTP version in Head.Encoded: the encoding for
+// another node.
+const ToPeer = HTTP3 + 1
 
 // Encoded returns the head in the encoding of an HTTP version, which encode
 // makes the first time.

@@ -123,7 +123,7 @@ func (c *Conn) release(s *stream, n int64, why exchange.Cause) {
 	st := &s.stored
 	c.srv.conf.Handler.Sent(&s.request, st, n, why)
 	// The next request that has this stream may be no hit.
-	st.Head, st.Own, st.Content, st.TTL, st.Note = nil, nil, nil, 0, nil
+	st.Head, st.Own, st.Content, st.Copy, st.Note = nil, nil, nil, exchange.Copy{}, nil
 }
 
 // leaveHit ends a hit that was queued.
