@@ -50,7 +50,7 @@ func newShelf(status int, h exchange.Header, runs ...string) *shelf {
 		if r.Path != "/hit" {
 			return false
 		}
-		out.Head, out.TTL, out.Note = s.head, 1, s
+		out.Head, out.Note = s.head, s
 		room := append(out.Room[:0], "12"...)
 		out.Own = append(out.Fields[:0], exchange.Field{Name: "age", Value: exchange.Borrowed(room)})
 		if r.Method != "HEAD" {
