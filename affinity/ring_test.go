@@ -1,13 +1,15 @@
 package affinity
 
 import (
+	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/cespare/xxhash/v2"
+	"github.com/buraksezer/consistent"
 )
 
 // firstNodes returns the ids 1 to n.
@@ -19,9 +21,19 @@ func firstNodes(n int) []NodeID {
 	return ids
 }
 
+// ring returns the members of a ring on which each node has a weight of
+// one.
+func ring(nodes []NodeID) []consistent.Member {
+	var shares []share
+	for _, id := range nodes {
+		shares = append(shares, share{id: id, weight: 1})
+	}
+	return ringMembers(shares)
+}
+
 func mustDistribute(t *testing.T, nodes []NodeID) *[Partitions]NodeID {
 	t.Helper()
-	owners, err := distribute(nodes, ringConfig())
+	owners, err := distribute(ring(nodes), ringConfig(len(nodes)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,16 +51,45 @@ func TestPartitionsArePrime(t *testing.T) {
 // TestPointsAreDistinct is why the order of nodes cannot matter: with two
 // points in one spot, the node that comes last has it.
 func TestPointsAreDistinct(t *testing.T) {
-	seen := make(map[uint64]string, MaxNodes*ringPoints)
-	for _, id := range firstNodes(MaxNodes) {
+	seen := make(map[uint64]string, (MaxNodes+MaxWeight)*ringPoints)
+	add := func(m ringMember) {
 		for i := range ringPoints {
-			point := newRingMember(id).String() + strconv.Itoa(i)
-			h := xxhash.Sum64String(point)
+			point := m.String() + strconv.Itoa(i)
+			h := hasher{}.Sum64([]byte(point))
 			if other, dup := seen[h]; dup {
 				t.Fatalf("%s and %s are one point", other, point)
 			}
 			seen[h] = point
 		}
+	}
+	for _, id := range firstNodes(MaxNodes) {
+		add(newRingMember(id, 0))
+	}
+	for nth := range MaxWeight - 1 { // of nodes whose names begin alike
+		add(newRingMember(1, nth+1))
+		add(newRingMember(11, nth+1))
+	}
+}
+
+// TestPointsAreWhereTheyShould holds the geometry: partitions evenly
+// spaced, and a point of each member in each slice.
+func TestPointsAreWhereTheyShould(t *testing.T) {
+	const slice = math.MaxUint64 / ringPoints
+	for _, n := range []int{0, 1, 9, 10, ringPoints - 1} {
+		for _, m := range []ringMember{newRingMember(7, 0), newRingMember(1, 0), newRingMember(255, 15)} {
+			name := m.String() + strconv.Itoa(n) // "node-7#0" has eight bytes, as partitions have
+			if at := (hasher{}).Sum64([]byte(name)) / slice; at != uint64(n) {
+				t.Errorf("%s is in slice %d", name, at)
+			}
+		}
+	}
+	var before uint64
+	for p := range Partitions {
+		at := hasher{}.Sum64(binary.LittleEndian.AppendUint64(nil, uint64(p)))
+		if p > 0 && at-before != math.MaxUint64/Partitions {
+			t.Fatalf("partition %d is %d after the one before", p, at-before)
+		}
+		before = at
 	}
 }
 
@@ -67,13 +108,13 @@ func TestOrderOfNodesDoesNotMatter(t *testing.T) {
 // TestEveryFleetHasRoom uses fewer points, which leaves less choice and
 // takes less time.
 func TestEveryFleetHasRoom(t *testing.T) {
-	cfg := ringConfig()
-	cfg.ReplicationFactor = 10
 	for n := 1; n <= MaxNodes; n++ {
-		if n > 32 && n%19 != 0 && n != 128 && n != MaxNodes {
+		if n > 32 && n != 64 && n != 128 && n != MaxNodes {
 			continue
 		}
-		if _, err := distribute(firstNodes(n), cfg); err != nil {
+		cfg := ringConfig(n)
+		cfg.ReplicationFactor = 10
+		if _, err := distribute(ring(firstNodes(n)), cfg); err != nil {
 			t.Errorf("%d nodes: %v", n, err)
 		}
 	}
@@ -97,17 +138,17 @@ func TestLoadIsBounded(t *testing.T) {
 // TestPanicOfTheLibraryIsAnError has the library run out of room, and out
 // of its mind.
 func TestPanicOfTheLibraryIsAnError(t *testing.T) {
-	full := ringConfig()
+	full := ringConfig(3)
 	full.ReplicationFactor = 10
 	full.Load = 0.5
-	noHasher := ringConfig()
+	noHasher := ringConfig(3)
 	noHasher.Hasher = nil
 
-	owners, err := distribute(firstNodes(3), full)
-	if err == nil || !strings.Contains(err.Error(), "over 3 nodes: not enough room") || owners != nil {
+	owners, err := distribute(ring(firstNodes(3)), full)
+	if err == nil || !strings.Contains(err.Error(), "weights of 3: not enough room") || owners != nil {
 		t.Errorf("a full ring: owners %v, error %v", owners != nil, err)
 	}
-	owners, err = distribute(firstNodes(3), noHasher)
+	owners, err = distribute(ring(firstNodes(3)), noHasher)
 	if err == nil || !strings.Contains(err.Error(), "Hasher") || owners != nil {
 		t.Errorf("a ring without hash: owners %v, error %v", owners != nil, err)
 	}
@@ -185,7 +226,7 @@ func TestOneNodeLeaves(t *testing.T) {
 
 // TestOneNodeAlone compares the short cut for a lone node with the ring.
 func TestOneNodeAlone(t *testing.T) {
-	table, err := Build(7, View{Members: []Member{{Node: Node{ID: 7, Name: "alone"}, L7: Active}}}, nil)
+	table, err := Build(7, View{Members: []Member{{Node: Node{ID: 7, Name: "alone"}, L4: Active, L7: Active}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,14 +27,6 @@ func owners(t *affinity.Table) (ids []affinity.NodeID) {
 	return ids
 }
 
-// previous returns the owner before that, of each partition.
-func previous(t *affinity.Table) (ids []affinity.NodeID) {
-	for p := range affinity.Partitions {
-		ids = append(ids, t.Previous(p))
-	}
-	return ids
-}
-
 func keys(n int) (out []string) {
 	for i := range n {
 		out = append(out, fmt.Sprintf("shop https://shop.example.com/item/%d", i))
@@ -54,11 +46,12 @@ func TestTablesArePinned(t *testing.T) {
 		view affinity.View
 		hash uint64
 	}{
-		{active(many...), 0x74e6af5c3fa48b20},
+		{active(many...), 0x693ed99660145a08},
 		{viewOf(), 0x8d21a0e2d556fd07},
 		{active(1), 0x47ba6247f031eaab},
-		{active(1, 2, 3), 0x9c2f40883f5c24a2},
-		{active(9, 99, 255), 0xf4f4c38fb11c267a},
+		{active(1, 2, 3), 0x8004fe7df008f19a},
+		{active(9, 99, 255), 0x2ab6cdffca9ad9ae},
+		{viewOf(weighing(member(1, affinity.Active), 16), member(2, affinity.Active), weighing(member(3, affinity.Active), 2)), 0x2dbd51a85b54362d},
 	} {
 		if got := build(t, 1, c.view, nil).Hash(); got != c.hash {
 			t.Errorf("the table of %+v has hash %#x, want %#x", c.view.Members, got, c.hash)
@@ -70,7 +63,7 @@ func TestTablesArePinned(t *testing.T) {
 }
 
 func TestNodesAgree(t *testing.T) {
-	view := viewOf(member(3, affinity.Active), member(1, affinity.Joining), member(11, affinity.Active),
+	view := viewOf(weighing(member(3, affinity.Active), 2), member(1, affinity.Joining), weighing(member(11, affinity.Active), 3),
 		member(2, affinity.Active), member(4, affinity.Gone))
 	want := build(t, 3, view, nil)
 	checkTable(t, want, view, 3)
@@ -106,120 +99,46 @@ func TestUnchangedOwnersAreCarriedOver(t *testing.T) {
 	checkTable(t, second, view, 3)
 }
 
-// TestPlace compares two nodes' places of one key with its owner.
+// TestPlace compares three nodes' places of one key with its owner.
 func TestPlace(t *testing.T) {
 	view := active(1, 2, 3)
 	tables := map[affinity.NodeID]*affinity.Table{1: build(t, 1, view, nil), 2: build(t, 2, view, nil), 9: build(t, 9, view, nil)}
-	here := 0
+	mine := 0
 	for _, key := range keys(300) {
 		owner := tables[1].Owner(affinity.Partition(key))
 		for self, table := range tables {
-			want := affinity.Place{Peer: owner}
-			if owner == self {
-				want = affinity.Place{}
-				here++
+			want := affinity.Place{Owner: owner, Mine: owner == self}
+			if got := table.Place(key); got != want {
+				t.Errorf("node %d: %s is at %+v, want %+v", self, key, got, want)
 			}
-			if got := table.Place(key); got != want || got.Here() != (owner == self) {
-				t.Errorf("node %d: %s is at %+v, here is %v; its owner is %d", self, key, got, got.Here(), owner)
+			if owner == self {
+				mine++
 			}
 		}
 	}
-	if here < 150 || here > 250 {
-		t.Errorf("nodes 1 and 2 own %d of 300 keys, expected about 200", here)
+	if mine < 150 || mine > 250 {
+		t.Errorf("nodes 1 and 2 own %d of 300 keys, expected about 200", mine)
 	}
 }
 
-func TestEverythingIsHere(t *testing.T) {
+func TestPlaceWithoutOthers(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		view affinity.View
+		want affinity.Place
 	}{
-		{"alone", active(1)},
-		{"nobody active", viewOf(member(1, affinity.Joining), member(2, affinity.Draining))},
-		{"nobody known", viewOf()},
+		{"alone", active(1), affinity.Place{Owner: 1, Mine: true}},
+		{"nobody active", viewOf(member(1, affinity.Joining), member(2, affinity.Draining)), affinity.Place{}},
+		{"nobody known", viewOf(), affinity.Place{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			table := build(t, 1, c.view, nil)
 			for _, key := range append(keys(100), "") {
-				if got := table.Place(key); got != (affinity.Place{}) {
-					t.Errorf("%q is at %+v", key, got)
+				if got := table.Place(key); got != c.want {
+					t.Errorf("%q is at %+v, want %+v", key, got, c.want)
 				}
 			}
 		})
-	}
-}
-
-// TestPreviousOwner follows views, and looks at the partitions that node 1
-// owned at first: who has them, and who had them before.
-func TestPreviousOwner(t *testing.T) {
-	const none = affinity.NodeID(0)
-	joining, on, draining, gone := affinity.Joining, affinity.Active, affinity.Draining, affinity.Gone
-	for _, c := range []struct {
-		name  string
-		views []affinity.View // after the first, in which 1 owns all
-		owner affinity.NodeID
-		prev  affinity.NodeID
-	}{
-		{"nothing changed", []affinity.View{active(1)}, 1, none},
-		{"drained", []affinity.View{viewOf(member(1, draining), member(2, on))}, 2, 1},
-		{"starts again", []affinity.View{viewOf(member(1, joining), member(2, on))}, 2, 1},
-		{"gone", []affinity.View{viewOf(member(1, gone), member(2, on))}, 2, none},
-		{"forgotten", []affinity.View{active(2)}, 2, none},
-		{"drained, then another joins", []affinity.View{
-			viewOf(member(1, draining), member(2, on)),
-			viewOf(member(1, draining), member(2, on), member(3, joining)),
-		}, 2, 1},
-		{"drained, then gone", []affinity.View{viewOf(member(1, draining), member(2, on)), viewOf(member(1, gone), member(2, on))}, 2, none},
-		{"there and back", []affinity.View{viewOf(member(1, draining), member(2, on)), viewOf(member(1, on), member(2, draining))}, 1, 2},
-		{"on to a third", []affinity.View{
-			viewOf(member(1, draining), member(2, on)),
-			viewOf(member(1, draining), member(2, draining), member(3, on)),
-		}, 3, 2},
-		{"over nobody", []affinity.View{viewOf(member(1, draining)), viewOf(member(1, draining), member(2, on))}, 2, 1},
-		{"over nobody and back", []affinity.View{viewOf(member(1, draining)), active(1)}, 1, none},
-		{"nobody", []affinity.View{viewOf(member(1, draining))}, none, 1},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			table := build(t, 2, active(1), nil)
-			for _, view := range c.views {
-				table = build(t, 2, view, table)
-			}
-			for p := range affinity.Partitions {
-				if table.Owner(p) != c.owner || table.Previous(p) != c.prev {
-					t.Fatalf("partition %d: owner %d, before %d; want %d, before %d", p, table.Owner(p), table.Previous(p), c.owner, c.prev)
-				}
-			}
-			want := affinity.Place{Peer: c.owner, Previous: c.prev}
-			if c.owner == 2 {
-				want.Peer = 0
-			}
-			if c.prev == 2 {
-				want.Previous = 0
-			}
-			if got := table.Place("a key"); got != want {
-				t.Errorf("node 2 places at %+v, want %+v", got, want)
-			}
-		})
-	}
-}
-
-// TestPreviousOwnerByPartition has one of three drain: its partitions
-// name it, those of others name nobody.
-func TestPreviousOwnerByPartition(t *testing.T) {
-	before := build(t, 1, active(1, 2, 3), nil)
-	after := build(t, 1, viewOf(member(1, affinity.Active), member(2, affinity.Active), member(3, affinity.Draining)), before)
-	was, is := owners(before), owners(after)
-	for p, prev := range previous(after) {
-		want := affinity.NodeID(0)
-		if was[p] != is[p] {
-			want = was[p]
-		}
-		if prev != want {
-			t.Fatalf("partition %d went from %d to %d, and %d had it before", p, was[p], is[p], prev)
-		}
-	}
-	if slices.Index(previous(after), 3) < 0 {
-		t.Error("node 3 drained, and nothing remembers it")
 	}
 }
 
@@ -247,7 +166,7 @@ func TestPlaceAllocatesNothing(t *testing.T) {
 	key := strings.Repeat("shop https://shop.example.com/", 10)
 	var peers int
 	allocs := testing.AllocsPerRun(1000, func() {
-		if !table.Place(key).Here() {
+		if !table.Place(key).Mine {
 			peers++
 		}
 	})

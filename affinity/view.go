@@ -1,13 +1,18 @@
 package affinity
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 )
 
 // MaxNodes is how many nodes a fleet can have: as many as there are ids.
 const MaxNodes = 255
+
+// MaxWeight is the largest weight of a node.
+const MaxWeight = 16
 
 // NodeID is the number of a node, 1 to 255, unique in the fleet. It is one
 // byte because packets carry it: connection ids and TCP timestamps have
@@ -47,11 +52,25 @@ type Node struct {
 // Member is a node in a view.
 type Member struct {
 	Node
-	L7 State // requests: keys and sessions. Packets will have a state of their own.
+	L4 State // packets: whether new connections are steered to it
+	L7 State // requests: keys and sessions
+
+	// Weight is the node's share of partitions, against other nodes': from 1
+	// to MaxWeight, 0 means 1. Use small numbers: the time to make a table
+	// grows with the square of their sum.
+	Weight int
+
+	// Peer is where other nodes bring requests to; the zero value when they
+	// cannot.
+	Peer netip.AddrPort
 }
 
-// View is the nodes and their states at one generation. Who makes a new
-// one raises Generation; the same generation is the same view everywhere.
+// View is the nodes and their states, as one node sees them at one time.
+//
+// Generation counts the views that this node has seen and nothing else:
+// members are learnt by gossip, and two nodes come to the same members over
+// different numbers of views. Whether nodes agree is told by the hashes of
+// their tables.
 //
 // A view without an active member is valid: it gives a table without
 // owners, and every node serves what reaches it.
@@ -87,22 +106,28 @@ func (v View) Validate() error {
 		} else {
 			names[m.Name] = i
 		}
+		if m.L4 == 0 || m.L4 >= endStates {
+			bad(i, "l4: %s is no state of a node", m.L4)
+		}
 		if m.L7 == 0 || m.L7 >= endStates {
 			bad(i, "l7: %s is no state of a node", m.L7)
+		}
+		if m.Weight < 0 || m.Weight > MaxWeight {
+			bad(i, "weight: %d is none; give each node one from 1 to %d", m.Weight, MaxWeight)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// owners returns the ids of the members that own something, ascending:
-// the canonical form of what a table depends on.
-func (v View) owners() []NodeID {
-	var ids []NodeID
+// shares returns the members that own something and their weights, by
+// ascending id: the canonical form of what a table depends on.
+func (v View) shares() []share {
+	var shares []share
 	for _, m := range v.Members {
 		if m.L7 == Active {
-			ids = append(ids, m.ID)
+			shares = append(shares, share{id: m.ID, weight: max(m.Weight, 1)})
 		}
 	}
-	slices.Sort(ids)
-	return ids
+	slices.SortFunc(shares, func(a, b share) int { return cmp.Compare(a.id, b.id) })
+	return shares
 }

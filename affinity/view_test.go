@@ -12,7 +12,7 @@ import (
 // member is a node with a name made of its id.
 func member(id int, state affinity.State) affinity.Member {
 	node := affinity.Node{ID: affinity.NodeID(id), Name: fmt.Sprintf("node-%d", id)}
-	return affinity.Member{Node: node, L7: state}
+	return affinity.Member{Node: node, L4: state, L7: state}
 }
 
 func viewOf(members ...affinity.Member) affinity.View {
@@ -30,6 +30,16 @@ func active(ids ...int) affinity.View {
 
 func named(m affinity.Member, name string) affinity.Member {
 	m.Name = name
+	return m
+}
+
+func packets(m affinity.Member, l4 affinity.State) affinity.Member {
+	m.L4 = l4
+	return m
+}
+
+func weighing(m affinity.Member, weight int) affinity.Member {
+	m.Weight = weight
 	return m
 }
 
@@ -53,10 +63,15 @@ func TestValidate(t *testing.T) {
 		{"one name twice", viewOf(member(1, affinity.Active), named(member(2, affinity.Active), "node-1")), []string{
 			`members[1]: name: "node-1" belongs to members[0] already`,
 		}},
-		{"forgotten state", viewOf(member(1, 0)), []string{"members[0]: l7: state-0 is no state"}},
-		{"unknown state", viewOf(member(1, affinity.Gone+1)), []string{"members[0]: l7: state-5 is no state"}},
+		{"forgotten state", viewOf(member(1, 0)), []string{"members[0]: l4: state-0 is no state", "members[0]: l7: state-0 is no state"}},
+		{"unknown state", viewOf(member(1, affinity.Gone+1)), []string{"members[0]: l4: state-5", "members[0]: l7: state-5 is no state"}},
+		{"states of its own", viewOf(packets(member(1, affinity.Active), affinity.Draining)), nil},
+		{"largest weight", viewOf(weighing(member(1, affinity.Active), 16)), nil},
+		{"weights", viewOf(weighing(member(1, affinity.Active), 17), weighing(member(2, affinity.Active), -1)), []string{
+			"members[0]: weight: 17 is none; give each node one from 1 to 16", "members[1]: weight: -1",
+		}},
 		{"all at once", viewOf(member(1, affinity.Active), named(member(1, 9), "node-1"), named(member(0, affinity.Active), "")), []string{
-			"members[1]: id: 1", "members[1]: name:", "members[1]: l7: state-9", "members[2]: id: 0", "members[2]: name: missing",
+			"members[1]: id: 1", "members[1]: name:", "members[1]: l4: state-9", "members[1]: l7: state-9", "members[2]: id: 0", "members[2]: name: missing",
 		}},
 		{"too many", viewOf(make([]affinity.Member, 256)...), []string{"view 7: 256 members, at most 255"}},
 	} {
@@ -106,7 +121,7 @@ func FuzzView(f *testing.F) {
 		valid, owners := true, 0
 		for ; len(data) >= 3; data = data[3:] {
 			id, name, state := data[0], data[1], affinity.State(data[2])
-			m := affinity.Member{Node: affinity.Node{ID: affinity.NodeID(id)}, L7: state}
+			m := affinity.Member{Node: affinity.Node{ID: affinity.NodeID(id)}, L4: state, L7: state}
 			if name != 0 {
 				m.Name = string(rune(name))
 			}
@@ -136,9 +151,7 @@ func checkTable(t *testing.T, table *affinity.Table, view affinity.View, owners 
 	counts := make(map[affinity.NodeID]int)
 	for p := range affinity.Partitions {
 		counts[table.Owner(p)]++
-		if table.Previous(p) == table.Owner(p) && table.Owner(p) != 0 {
-			t.Fatalf("partition %d: owner and previous owner are %d", p, table.Owner(p))
-		}
+		checkPrevious(t, table, p)
 	}
 	if owners == 0 {
 		if counts[0] != affinity.Partitions || len(table.Owners()) != 0 {
@@ -154,5 +167,19 @@ func checkTable(t *testing.T, table *affinity.Table, view affinity.View, owners 
 		if !isActive || table.Count(id) != n {
 			t.Errorf("node %d owns %d, counted %d, active is %v", id, n, table.Count(id), isActive)
 		}
+	}
+}
+
+// checkPrevious checks that previous owners differ from the owner and from
+// each other, and that nothing follows the first 0.
+func checkPrevious(t *testing.T, table *affinity.Table, p int) {
+	t.Helper()
+	previous := table.Previous(p)
+	seen := map[affinity.NodeID]bool{table.Owner(p): true}
+	for i, id := range previous {
+		if id == 0 && slices.Max(previous[i:]) != 0 || id != 0 && seen[id] {
+			t.Fatalf("partition %d: owner %d, before %v", p, table.Owner(p), previous)
+		}
+		seen[id] = true
 	}
 }
