@@ -45,6 +45,14 @@ type Limits struct {
 	Flights        int   `name:"flights" unit:"fills" doc:"fills that the cache runs at once; over it requests pass through"`
 	FlightWaiters  int   `name:"flight_waiters" unit:"requests" doc:"requests that wait for one fill; over it they fill for themselves"`
 
+	RelaySilence time.Duration `name:"relay_silence" doc:"how long another node may take to accept a relayed request; over it the request is served without it"`
+	RelayStreams int           `name:"relay_streams" unit:"requests" doc:"relayed requests of one other node at once; over it they are refused as busy, and served without this node"`
+	RelayWindow  int           `name:"relay_window" unit:"bytes" doc:"receive window of one relayed request or response"`
+	RelayDead    time.Duration `name:"relay_dead" doc:"silence of a connection between two nodes; over it the connection is closed and its node counts as unreachable"`
+
+	Sessions    int           `name:"sessions" unit:"sessions" doc:"sessions of affinity that a node remembers to hold, some 40 bytes each; over it those used least recently are forgotten"`
+	SessionIdle time.Duration `name:"session_idle" doc:"how long a session is held after its last request; over it the session is forgotten"`
+
 	EndpointConns int `name:"endpoint_conns" unit:"connections" doc:"open connections to one endpoint of an origin; over it requests wait for the connect timeout, then 503"`
 }
 
@@ -78,6 +86,12 @@ func Default() Limits {
 		KeySize:         8 << 10,
 		Flights:         4096,
 		FlightWaiters:   10000,
+		RelaySilence:    200 * time.Millisecond,
+		RelayStreams:    1024,
+		RelayWindow:     256 << 10,
+		RelayDead:       1500 * time.Millisecond,
+		Sessions:        1_000_000,
+		SessionIdle:     30 * time.Minute,
 		EndpointConns:   256,
 	}
 }
@@ -114,6 +128,12 @@ const (
 	KeySize
 	Flights
 	FlightWaiters
+	RelaySilence
+	RelayStreams
+	RelayWindow
+	RelayDead
+	Sessions
+	SessionIdle
 	EndpointConns
 	numNames
 )
