@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -90,6 +91,44 @@ func TestOriginBound(t *testing.T) {
 	}
 	if !(*Conn)(nil).AcquireOrigin(0) {
 		t.Error("a nil Conn has a bound")
+	}
+}
+
+// TestManyOptions: each of many options takes its own field away, and no
+// other.
+func TestManyOptions(t *testing.T) {
+	h, want := Header{}, Header{}
+	var options []string
+	for i := range 5000 {
+		name := "x-" + strconv.Itoa(i)
+		h.Add(name, "v")
+		if i%2 == 0 {
+			options = append(options, strings.ToUpper(name))
+		} else {
+			want.Add(name, "v")
+		}
+	}
+	h.Add("connection", strings.Join(options, ", "))
+	if got := h.EndToEnd(); !slices.Equal(got, want) {
+		t.Errorf("%d fields are left, want %d", len(got), len(want))
+	}
+}
+
+// BenchmarkEndToEnd: twice as many options and fields cost twice as much.
+func BenchmarkEndToEnd(b *testing.B) {
+	for _, n := range []int{10, 1000, 2000, 4000} {
+		h := Header{}
+		var options []string
+		for i := range n {
+			h.Add("x-"+strconv.Itoa(i), "v")
+			options = append(options, "y-"+strconv.Itoa(i))
+		}
+		h.Add("connection", strings.Join(options, ","))
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			for b.Loop() {
+				h.EndToEnd()
+			}
+		})
 	}
 }
 

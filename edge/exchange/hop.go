@@ -1,9 +1,6 @@
 package exchange
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // HopByHop reports whether a field is about one connection only
 // (RFC 9110, 7.6.1; Keep-Alive and Proxy-Connection by custom).
@@ -52,12 +49,20 @@ func (h Header) Nominated() []string {
 	return out
 }
 
-// EndToEnd returns a copy of h without its hop-by-hop fields.
+// EndToEnd returns a copy of h without its hop-by-hop fields. Its cost
+// grows with the number of fields and options, not with their product:
+// both are the other side's to choose.
 func (h Header) EndToEnd() Header {
-	drop := h.Nominated()
+	var drop map[string]bool
+	for _, name := range h.Nominated() {
+		if drop == nil {
+			drop = make(map[string]bool)
+		}
+		drop[name] = true
+	}
 	out := make(Header, 0, len(h))
 	for _, f := range h {
-		if !HopByHop(f.Name) && !slices.Contains(drop, f.Name) {
+		if !HopByHop(f.Name) && !drop[f.Name] {
 			out = append(out, f)
 		}
 	}

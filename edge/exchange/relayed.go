@@ -18,6 +18,14 @@ const (
 	numAsks
 )
 
+// String returns the word that logs and metrics use.
+func (a Ask) String() string {
+	return [numAsks]string{"nothing", "fill", "stored", "session", "held", "anyway"}[a]
+}
+
+// Asks returns everything that can be asked.
+func Asks() []Ask { return []Ask{AskFill, AskStored, AskSession, AskHeld, AskAnyway} }
+
 // Valid reports whether a is something that can be asked.
 func (a Ask) Valid() bool { return a > AskNothing && a < numAsks }
 
@@ -34,6 +42,9 @@ type Copy struct {
 	// Age is the response's age when the owner answered, and Fresh the
 	// freshness that it had left; not positive for a stale one.
 	Age, Fresh time.Duration
+	// Inherited says that the node which has it now owns the key: it is no
+	// longer a copy of what another has, though it is as old.
+	Inherited bool
 	// Purges is how far in the sequence of purges the owner was.
 	Purges uint64
 }
