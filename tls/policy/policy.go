@@ -39,6 +39,12 @@ type Config struct {
 	Tickets *tickets.Ring
 	// Challenges answers validation handshakes; nil refuses them.
 	Challenges Challenges
+	// ECH gives the keys for encrypted client hellos (RFC 9849) at a time;
+	// nil opens none. It is called in every handshake and must not wait.
+	// Sites are found by the name inside such a hello. The public name
+	// that the keys are for needs a site and a certificate too: clients
+	// with an outdated key are told the right one there.
+	ECH func(now time.Time) []tls.EncryptedClientHelloKey
 	// Registerer takes the metrics; nil leaves them unregistered.
 	Registerer prometheus.Registerer
 }
@@ -48,6 +54,7 @@ type Policy struct {
 	// Static after New.
 	tickets    *tickets.Ring
 	challenges Challenges
+	ech        func(*tls.ClientHelloInfo) ([]tls.EncryptedClientHelloKey, error) // nil: none
 	met        *metrics
 	refuse     *tls.Config
 
@@ -72,6 +79,9 @@ func New(c Config) *Policy {
 			MinVersion:     tls.VersionTLS12,
 			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil },
 		},
+	}
+	if c.ECH != nil {
+		p.ech = func(*tls.ClientHelloInfo) ([]tls.EncryptedClientHelloKey, error) { return c.ECH(time.Now()), nil }
 	}
 	p.table.Store(&Table{})
 	return p
@@ -137,6 +147,9 @@ func (p *Policy) ServerConfig() *tls.Config {
 		MinVersion:         tls.VersionTLS12,
 		NextProtos:         []string{"h2", "http/1.1"},
 		GetConfigForClient: p.choose,
+		// Here it opens hellos, in the sites' configs it tells clients
+		// whose hello could not be opened what to use.
+		GetEncryptedClientHelloKeys: p.ech,
 	}
 }
 
@@ -193,6 +206,8 @@ func (p *Policy) siteConfig(c *SiteConfig) *tls.Config {
 		ClientAuth:     c.ClientAuth,
 		ClientCAs:      c.ClientCAs,
 		GetCertificate: p.certificate(c.Certificates),
+
+		GetEncryptedClientHelloKeys: p.ech,
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
-	"github.com/quic-go/quic-go/http3"
 )
 
 // carrier is a session cache that offers its one session to whatever
@@ -53,14 +52,16 @@ func overTCP(version uint16) protocol {
 	}}
 }
 
-// overQUIC dials one listener, made at the first dial, as a listener has
-// to follow the policy for all its life.
+// overQUIC dials one listener for each policy, made at the first dial, as a
+// listener has to follow the policy for all its life.
 func overQUIC() protocol {
-	var addr net.Addr
+	listeners := map[*Policy]net.Addr{}
 	return protocol{name: "QUIC", dial: func(t *testing.T, p *Policy, host string, c *carrier) bool {
 		t.Helper()
+		addr := listeners[p]
 		if addr == nil {
 			addr = serveQUIC(t, p)
+			listeners[p] = addr
 		}
 		had := c.session != nil
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -88,32 +89,8 @@ func overQUIC() protocol {
 // ends.
 func serveQUIC(t *testing.T, p *Policy) net.Addr {
 	t.Helper()
-	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, reset := quic.TokenGeneratorKey(p.tickets.TokenKey()), quic.StatelessResetKey(p.tickets.ResetKey())
-	tr := &quic.Transport{Conn: udp, TokenGeneratorKey: &token, StatelessResetKey: &reset}
-	ln, err := tr.Listen(http3.ConfigureTLSConfig(p.ServerConfig()), &quic.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			if _, err := ln.Accept(context.Background()); err != nil {
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		_ = ln.Close()
-		_ = tr.Close()
-		_ = udp.Close()
-		<-done
-	})
-	return udp.LocalAddr()
+	n := newQUICNode(t, p, nil)
+	return n.addr
 }
 
 func protocols() []protocol {

@@ -1,8 +1,9 @@
 // Package tickets derives the keys with which nodes recognise clients they
-// have met before: session ticket keys of a site, the key of QUIC address
-// tokens and the key of QUIC stateless resets. All come from one secret, so
-// nodes that share it accept each other's. The package does no I/O, keeps
-// no clock and never sets a key on anything.
+// have met before: session ticket keys and affinity cookie keys of a site,
+// the keys of QUIC address tokens and stateless resets, and those of
+// encrypted client hellos. All come from one secret, so nodes that share it
+// accept each other's. The package does no I/O, keeps no clock and never
+// sets a key on anything.
 package tickets
 
 import (
@@ -22,7 +23,10 @@ const (
 	// MinSecret is the length of the shortest secret, in bytes.
 	MinSecret = 32
 
-	minEpoch = time.Minute
+	// minEpoch allows what no deployment wants, rotation in front of one's
+	// eyes: a short epoch takes resumptions from clients and nothing from
+	// anybody's safety. Clocks of nodes may differ by less than an epoch.
+	minEpoch = time.Second
 )
 
 // Config is what New needs. The zero value is a ring of this process alone.
@@ -33,8 +37,9 @@ type Config struct {
 	// one, lost when the process ends.
 	Secret []byte
 	// Epoch is how long one ticket key seals new tickets, at least a
-	// minute; 0 means DefaultEpoch. Nodes that share the secret must agree.
-	// A ticket can be used for one to two epochs.
+	// second; 0 means DefaultEpoch. Nodes that share the secret must agree,
+	// and their clocks too, within less than an epoch. A ticket can be used
+	// for one to two epochs.
 	Epoch time.Duration
 }
 
@@ -73,21 +78,34 @@ func randomSecret() []byte {
 // understood, and the previous one's. The site's name is part of each key,
 // so a ticket of one site is noise to every other.
 func (r *Ring) Keys(site string, now time.Time) [][32]byte {
-	current := uint64(r.number(now))
+	return r.byEpoch("landfall session ticket "+site, now)
+}
+
+// CookieKey returns the keys of a site's affinity cookies at a time, in the
+// order and with the lives of Keys.
+func (r *Ring) CookieKey(site string, now time.Time) [][32]byte {
+	return r.byEpoch("landfall affinity cookie "+site, now)
+}
+
+func (r *Ring) byEpoch(info string, now time.Time) [][32]byte {
+	current := number(now, r.epoch)
 	keys := make([][32]byte, 0, 3)
-	for _, epoch := range []uint64{current, current + 1, current - 1} {
-		salt := binary.BigEndian.AppendUint64(nil, epoch)
-		keys = append(keys, r.derive(salt, "landfall session ticket "+site))
+	for _, epoch := range []int64{current, current + 1, current - 1} {
+		keys = append(keys, r.derive(salt(epoch), info))
 	}
 	return keys
 }
 
-// Rotation returns the first moment after now at which Keys changes.
+// Rotation returns the first moment after now at which Keys and CookieKey
+// change.
 func (r *Ring) Rotation(now time.Time) time.Time {
-	return time.Unix(0, (r.number(now)+1)*int64(r.epoch))
+	return time.Unix(0, (number(now, r.epoch)+1)*int64(r.epoch))
 }
 
-func (r *Ring) number(now time.Time) int64 { return now.UnixNano() / int64(r.epoch) }
+// number returns the number of the epoch of a given length at now.
+func number(now time.Time, epoch time.Duration) int64 { return now.UnixNano() / int64(epoch) }
+
+func salt(epoch int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(epoch)) }
 
 // TokenKey returns the key of QUIC address validation tokens (RFC 9000,
 // 8.1.1), for quic.Transport.TokenGeneratorKey. Nodes that share it accept

@@ -25,8 +25,8 @@ func TestNewRefuses(t *testing.T) {
 		says string
 	}{
 		{"short secret", Config{Secret: make([]byte, 31)}, "at least 32 random bytes"},
-		{"short epoch", Config{Epoch: time.Second}, "at least 1m0s"},
-		{"negative epoch", Config{Epoch: -time.Hour}, "at least 1m0s"},
+		{"short epoch", Config{Epoch: time.Second - 1}, "at least 1s"},
+		{"negative epoch", Config{Epoch: -time.Hour}, "at least 1s"},
 	} {
 		if _, err := New(tc.conf); err == nil || !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%s: New = %v, want an error that says %q", tc.name, err, tc.says)
@@ -39,19 +39,21 @@ func TestNewRefuses(t *testing.T) {
 func TestKeysOverlap(t *testing.T) {
 	r := newRing(t, Config{Epoch: time.Hour})
 	now := time.Date(2026, 5, 1, 10, 30, 0, 0, time.UTC)
-	before, during, after := r.Keys("a", now.Add(-time.Hour)), r.Keys("a", now), r.Keys("a", now.Add(time.Hour))
-	sealing := during[0]
-	if before[1] != sealing {
-		t.Error("the next key of the epoch before is not the current key")
-	}
-	if after[2] != sealing {
-		t.Error("the previous key of the epoch after is not the current key")
-	}
-	if slices.Contains(r.Keys("a", now.Add(2*time.Hour)), sealing) {
-		t.Error("a key is still accepted two epochs later")
-	}
-	if before[0] == sealing || after[0] == sealing {
-		t.Error("a key seals for more than one epoch")
+	for what, keys := range map[string]func(string, time.Time) [][32]byte{"ticket": r.Keys, "cookie": r.CookieKey} {
+		before, during, after := keys("a", now.Add(-time.Hour)), keys("a", now), keys("a", now.Add(time.Hour))
+		sealing := during[0]
+		if before[1] != sealing {
+			t.Errorf("%s: the next key of the epoch before is not the current key", what)
+		}
+		if after[2] != sealing {
+			t.Errorf("%s: the previous key of the epoch after is not the current key", what)
+		}
+		if slices.Contains(keys("a", now.Add(2*time.Hour)), sealing) {
+			t.Errorf("%s: a key is still accepted two epochs later", what)
+		}
+		if before[0] == sealing || after[0] == sealing {
+			t.Errorf("%s: a key seals for more than one epoch", what)
+		}
 	}
 }
 
@@ -88,6 +90,12 @@ func TestKeysDiffer(t *testing.T) {
 		for i, k := range a.Keys(site, now) {
 			add(fmt.Sprintf("site %q key %d", site, i), k)
 		}
+		for i, k := range a.CookieKey(site, now) {
+			add(fmt.Sprintf("site %q cookie key %d", site, i), k)
+		}
+	}
+	for i, k := range newECH(t, a, "a.test").Keys(now) {
+		add(fmt.Sprintf("client hello key %d", i), [32]byte(k.PrivateKey))
 	}
 	add("token key", a.TokenKey())
 	add("reset key", a.ResetKey())
@@ -101,7 +109,7 @@ func TestSharedSecretSharesKeys(t *testing.T) {
 	secret := bytes.Repeat([]byte{7}, MinSecret)
 	a, b := newRing(t, Config{Secret: secret}), newRing(t, Config{Secret: secret})
 	secret[0] = 8 // a ring keeps its own copy
-	if !slices.Equal(a.Keys("s", now), b.Keys("s", now)) || a.TokenKey() != b.TokenKey() || a.ResetKey() != b.ResetKey() {
+	if !slices.Equal(a.Keys("s", now), b.Keys("s", now)) || !slices.Equal(a.CookieKey("s", now), b.CookieKey("s", now)) || a.TokenKey() != b.TokenKey() || a.ResetKey() != b.ResetKey() {
 		t.Error("two rings with one secret derive different keys")
 	}
 }

@@ -209,7 +209,7 @@ func TestObtainRenewAndRestart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := testutil.ToFloat64(iss.met.answers[tc.channel]); got == 0 {
+			if got := testutil.ToFloat64(iss.met.answers[tc.channel][self]); got == 0 {
 				t.Errorf("no challenge was answered over %s", channels[tc.channel])
 			}
 

@@ -1,8 +1,10 @@
 // Package issue obtains and renews certificates by ACME (RFC 8555) with
 // certmagic, which owns orders, retries, renewal and storage. What is
 // served comes from this package's own map, so a handshake never reaches
-// storage, whatever name a stranger asks for. The package opens no public
-// socket: who listens passes challenges on to it.
+// storage, whatever name a stranger asks for. Issuers of several nodes work
+// as one when they can reach each other. The package opens no public
+// socket: who listens passes challenges on to it, and who relays passes on
+// what issuers tell each other.
 package issue
 
 import (
@@ -56,6 +58,9 @@ type Config struct {
 	// NoHTTP and NoTLSALPN turn off a type of challenge, because nothing
 	// listens on port 80 or 443. Not both.
 	NoHTTP, NoTLSALPN bool
+	// Share makes the issuers of several nodes work as one; nil for a node
+	// that is alone.
+	Share Share
 	// Log is required.
 	Log *zap.Logger
 	// Registerer takes the metrics; nil leaves them unregistered.
@@ -78,6 +83,10 @@ type Issuer struct {
 	roots *x509.CertPool // nil: the system's
 	log   *zap.Logger
 	met   *metrics
+	// grace is takeoverGrace, or what a test makes of it.
+	grace time.Duration
+
+	challenges *challenges
 
 	// Swapped whole by Manage; a slot is shared by successive maps.
 	slots atomic.Pointer[map[string]*slot]
@@ -90,7 +99,7 @@ type Issuer struct {
 // slot is one name.
 type slot struct {
 	cert   atomic.Pointer[tls.Certificate] // nil: none yet
-	answer atomic.Pointer[answer]          // to a TLS-ALPN challenge; nil: none made
+	pushed chan struct{}                   // holds one when a peer gave a certificate
 }
 
 var _ certs.Issuer = (*Issuer)(nil)
@@ -110,7 +119,10 @@ func New(c Config) (*Issuer, error) {
 	if u, err := url.Parse(c.Directory); err != nil || u.Scheme != "https" || u.Host == "" {
 		errs = append(errs, fmt.Errorf("acme: directory %q is not an https URL", c.Directory))
 	}
-	i := &Issuer{conf: c, log: c.Log.Named("acme"), met: newMetrics(c.Registerer)}
+	i := &Issuer{
+		conf: c, log: c.Log.Named("acme"), met: newMetrics(c.Registerer),
+		grace: takeoverGrace, challenges: newChallenges(),
+	}
 	if c.RootFile != "" {
 		pem, err := os.ReadFile(c.RootFile)
 		if err != nil {
@@ -169,7 +181,7 @@ func (i *Issuer) Manage(names []string) {
 	slots := make(map[string]*slot, len(names))
 	for _, name := range names {
 		if slots[name] = old[name]; slots[name] == nil {
-			slots[name] = &slot{}
+			slots[name] = &slot{pushed: make(chan struct{}, 1)}
 		}
 	}
 	i.slots.Store(&slots)
@@ -185,6 +197,7 @@ func (i *Issuer) Run(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
+	r.work.Go(r.publish)
 	i.mu.Lock()
 	i.live = r
 	r.reconcile(*i.slots.Load())
@@ -198,7 +211,8 @@ func (i *Issuer) Run(ctx context.Context, ready func()) error {
 }
 
 // Renew replaces the certificate of a name now, as after a key was
-// compromised. It tries once. The new one is served when Renew returns.
+// compromised. It tries once. The new one is served here when Renew
+// returns, and by the peers a moment later; any node of a PoP can do it.
 func (i *Issuer) Renew(ctx context.Context, name string) error {
 	i.mu.Lock()
 	r := i.live
@@ -218,14 +232,24 @@ func (i *Issuer) serve(name string, cert *tls.Certificate) {
 	if old := s.cert.Load(); old != nil && bytes.Equal(old.Certificate[0], cert.Certificate[0]) {
 		return
 	}
-	err := certs.Usable(cert, time.Now())
-	if err == nil {
-		err = cert.Leaf.VerifyHostname(name)
-	}
-	if err != nil {
+	if err := fit(name, cert); err != nil {
 		i.log.Error("a certificate is not served", zap.String("name", name), zap.Error(err))
 		return
 	}
+	i.put(name, s, cert)
+}
+
+// fit returns why a certificate, with its Leaf parsed, must not begin to be
+// served for a name.
+func fit(name string, cert *tls.Certificate) error {
+	if err := certs.Usable(cert, time.Now()); err != nil {
+		return err
+	}
+	return cert.Leaf.VerifyHostname(name)
+}
+
+// put has a certificate served that is fit for it.
+func (i *Issuer) put(name string, s *slot, cert *tls.Certificate) {
 	s.cert.Store(cert)
 	i.log.Info("serving a certificate", zap.String("name", name),
 		zap.String("serial", cert.Leaf.SerialNumber.Text(16)), zap.Time("not_after", cert.Leaf.NotAfter))

@@ -26,9 +26,25 @@ const (
 
 var channels = [numChannels]string{"http-01", "tls-alpn-01"}
 
+var orderers = [numOrderers]string{"self", "peer"}
+
+// exchange is what became of a message from or for the peers.
+type exchange uint8
+
+const (
+	published   exchange = iota // every peer has it
+	unpublished                 // not every peer has it
+	received
+	refused // of no use here
+	numExchanges
+)
+
+var exchanges = [numExchanges]string{"published", "unpublished", "received", "refused"}
+
 type metrics struct {
 	results [numResults]prometheus.Counter
-	answers [numChannels]prometheus.Counter
+	answers [numChannels][numOrderers]prometheus.Counter
+	shared  [numExchanges]prometheus.Counter
 	last    prometheus.Gauge
 }
 
@@ -39,8 +55,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}, []string{"result"})
 	answers := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "landfall_tls_acme_challenges_total",
-		Help: "Challenges of certificate authorities that were answered, by type.",
-	}, []string{"type"})
+		Help: "Challenges of certificate authorities that were answered, by type and by who ordered: self or a peer.",
+	}, []string{"type", "orderer"})
+	shared := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "landfall_tls_acme_messages_total",
+		Help: "Certificates and challenges shared in the PoP, by what became of them: published, unpublished (a peer lacks it), received, refused.",
+	}, []string{"result"})
 	m := &metrics{last: prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "landfall_tls_acme_last_success_timestamp_seconds",
 		Help: "When a certificate was last obtained or renewed by ACME; 0 for never.",
@@ -49,10 +69,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		m.results[r] = attempts.WithLabelValues(name)
 	}
 	for c, name := range channels {
-		m.answers[c] = answers.WithLabelValues(name)
+		for o, by := range orderers {
+			m.answers[c][o] = answers.WithLabelValues(name, by)
+		}
+	}
+	for e, name := range exchanges {
+		m.shared[e] = shared.WithLabelValues(name)
 	}
 	if reg != nil {
-		reg.MustRegister(attempts, answers, m.last)
+		reg.MustRegister(attempts, answers, shared, m.last)
 	}
 	return m
 }

@@ -5,9 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,9 +26,19 @@ type run struct {
 	cache  *certmagic.Cache
 	claim  net.Listener
 	work   sync.WaitGroup
+	outbox *outbox
 
-	// Guarded by Issuer.mu.
-	names map[string]context.CancelFunc // stops obtaining a name
+	storage   *storage
+	issuerKey string // what storage calls the CA by
+
+	// Guarded by Issuer.mu. A name keeps its task until the work is over.
+	tasks map[string]*task
+
+	// accepting orders certificates that come from peers.
+	accepting sync.Mutex
+	// Guarded by accepting: names that no site had when a peer's
+	// certificate was stored.
+	unmanaged map[string]bool
 }
 
 func newRun(ctx context.Context, i *Issuer) (*run, error) {
@@ -38,7 +46,10 @@ func newRun(ctx context.Context, i *Issuer) (*run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("acme: %w", err)
 	}
-	r := &run{issuer: i, ctx: ctx, claim: claim, names: map[string]context.CancelFunc{}}
+	r := &run{
+		issuer: i, ctx: ctx, claim: claim, outbox: newOutbox(), storage: newStorage(i),
+		tasks: map[string]*task{}, unmanaged: map[string]bool{},
+	}
 	r.work.Go(r.holdClaim)
 	r.cache = certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert:   func(certmagic.Certificate) (*certmagic.Config, error) { return r.magic, nil },
@@ -46,14 +57,14 @@ func newRun(ctx context.Context, i *Issuer) (*run, error) {
 		Logger:             i.log,
 	})
 	r.magic = certmagic.New(r.cache, certmagic.Config{
-		Storage: &certmagic.FileStorage{Path: i.conf.Storage},
+		Storage: r.storage,
 		Logger:  i.log,
 		// CAs have given up OCSP for CRLs.
 		OCSP:    certmagic.OCSPConfig{DisableStapling: true},
 		OnEvent: r.event,
 	})
 	port := claim.Addr().(*net.TCPAddr).Port
-	r.magic.Issuers = []certmagic.Issuer{certmagic.NewACMEIssuer(r.magic, certmagic.ACMEIssuer{
+	acme := certmagic.NewACMEIssuer(r.magic, certmagic.ACMEIssuer{
 		CA:                      i.conf.Directory,
 		Email:                   i.conf.Email,
 		Agreed:                  true,
@@ -62,13 +73,12 @@ func newRun(ctx context.Context, i *Issuer) (*run, error) {
 		TrustedRoots:            i.roots,
 		DisableHTTPChallenge:    i.conf.NoHTTP,
 		DisableTLSALPNChallenge: i.conf.NoTLSALPN,
-		// Challenges are answered from memory, never from storage.
-		DisableDistributedSolvers: true,
-		ListenHost:                "127.0.0.1",
-		AltHTTPPort:               port,
-		AltTLSALPNPort:            port,
-		Logger:                    i.log,
-	})}
+		ListenHost:              "127.0.0.1",
+		AltHTTPPort:             port,
+		AltTLSALPNPort:          port,
+		Logger:                  i.log,
+	})
+	r.magic.Issuers, r.issuerKey = []certmagic.Issuer{acme}, acme.IssuerKey()
 	return r, nil
 }
 
@@ -95,80 +105,13 @@ func (r *run) stop() error {
 	return err
 }
 
-// reconcile starts and stops obtaining names. The caller holds Issuer.mu.
-func (r *run) reconcile(slots map[string]*slot) {
-	var gone []certmagic.SubjectIssuer
-	for name, cancel := range r.names {
-		if slots[name] == nil {
-			cancel()
-			delete(r.names, name)
-			gone = append(gone, certmagic.SubjectIssuer{Subject: name})
-		}
-	}
-	r.cache.RemoveManaged(gone)
-	if r.ctx.Err() != nil {
-		return
-	}
-	for name := range slots {
-		if r.names[name] == nil {
-			ctx, cancel := context.WithCancel(r.ctx)
-			r.names[name] = cancel
-			r.work.Go(func() { r.keep(ctx, name) })
-		}
-	}
-}
-
-// keep brings a name under certmagic's maintenance, which renews from then
-// on. It returns when that is done or ctx is.
-func (r *run) keep(ctx context.Context, name string) {
-	for {
-		err := r.bring(ctx, name)
-		if ctx.Err() != nil {
-			r.cache.RemoveManaged([]certmagic.SubjectIssuer{{Subject: name}})
-			return
-		}
-		if err == nil {
-			return
-		}
-		r.issuer.met.results[abandoned].Inc()
-		r.issuer.log.Error("cannot keep a certificate for a name", zap.String("name", name),
-			zap.Error(err), zap.Duration("again_in", retryAfter))
-		wait := time.NewTimer(retryAfter)
-		select {
-		case <-ctx.Done():
-			wait.Stop()
-		case <-wait.C:
-		}
-	}
-}
-
-// bring loads the certificate of a name or obtains it. Certmagic tries
-// that for 30 days, at growing distances, before it is an error.
-func (r *run) bring(ctx context.Context, name string) error {
-	cert, err := r.magic.CacheManagedCertificate(ctx, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = r.magic.ObtainCertAsync(ctx, name); err == nil {
-			cert, err = r.magic.CacheManagedCertificate(ctx, name)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	r.issuer.serve(name, &cert.Certificate)
-	if cert.NeedsRenewal(r.magic) {
-		return r.magic.RenewCertAsync(ctx, name, false)
-	}
-	return nil
-}
-
 // renew gets a new certificate whatever the old one's age; event serves it.
 func (r *run) renew(ctx context.Context, name string) error {
 	if err := r.magic.RenewCertSync(ctx, name, true); err != nil {
 		return fmt.Errorf("acme: renew %s: %w", name, err)
 	}
 	// Maintenance has to follow the new one, not the old.
-	r.cache.RemoveManaged([]certmagic.SubjectIssuer{{Subject: name}})
-	if _, err := r.magic.CacheManagedCertificate(ctx, name); err != nil {
+	if err := r.recacheOrdered(ctx, name); err != nil {
 		return fmt.Errorf("acme: reload %s: %w", name, err)
 	}
 	return nil
@@ -214,32 +157,21 @@ func (r *run) event(ctx context.Context, event string, data map[string]any) erro
 		}
 		r.issuer.met.results[result].Inc()
 		r.issuer.met.last.Set(float64(time.Now().Unix()))
-		certKey, _ := data["certificate_path"].(string)
-		keyKey, _ := data["private_key_path"].(string)
-		cert, err := r.load(ctx, certKey, keyKey)
+		// Its files are not written in one step, but whoever emits this
+		// event holds certmagic's lock.
+		t, err := r.storage.load(ctx, r.issuerKey, name)
+		var cert *tls.Certificate
+		if err == nil {
+			cert, err = t.pair()
+		}
 		if err != nil {
 			r.issuer.log.Error("a new certificate cannot be read", zap.String("name", name), zap.Error(err))
 			return nil
 		}
 		r.issuer.serve(name, cert)
+		if r.issuer.conf.Share != nil {
+			r.outbox.add(name)
+		}
 	}
 	return nil
-}
-
-// load reads a certificate by its keys in storage. Its files are not
-// written in one step, but whoever emits cert_obtained holds its lock.
-func (r *run) load(ctx context.Context, certKey, keyKey string) (*tls.Certificate, error) {
-	chain, err := r.magic.Storage.Load(ctx, certKey)
-	if err != nil {
-		return nil, err
-	}
-	key, err := r.magic.Storage.Load(ctx, keyKey)
-	if err != nil {
-		return nil, err
-	}
-	cert, err := tls.X509KeyPair(chain, key)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", strings.TrimSuffix(certKey, ".crt"), err)
-	}
-	return &cert, nil
 }

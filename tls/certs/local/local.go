@@ -1,7 +1,8 @@
 // Package local is a small CA for laboratories and development: a root key
-// in a directory of the node, and short-lived certificates signed by it.
-// Clients that are told to trust the root trust whoever can read the
-// directory, so it is no CA for the public. It renews nothing by itself.
+// in a directory of the node, or one that follows from a secret that nodes
+// share, and short-lived certificates signed by it. Clients that are told
+// to trust the root trust whoever can read the directory or the secret, so
+// it is no CA for the public. It renews nothing by itself.
 package local
 
 import (
@@ -100,15 +101,7 @@ func create(dir string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	template := &x509.Certificate{
-		Subject:               pkix.Name{Organization: []string{"Landfall"}, CommonName: "Landfall local CA"},
-		NotBefore:             now.Add(-backdate),
-		NotAfter:              now.Add(rootLife),
-		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-		BasicConstraintsValid: true,
-		IsCA:                  true,
-		MaxPathLenZero:        true,
-	}
+	template := rootTemplate(now.Add(-backdate), now.Add(rootLife))
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		return err
@@ -127,6 +120,18 @@ func create(dir string, now time.Time) error {
 		return err
 	}
 	return nil
+}
+
+func rootTemplate(begins, ends time.Time) *x509.Certificate {
+	return &x509.Certificate{
+		Subject:               pkix.Name{Organization: []string{"Landfall"}, CommonName: "Landfall local CA"},
+		NotBefore:             begins,
+		NotAfter:              ends,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		MaxPathLenZero:        true,
+	}
 }
 
 func writePEM(name, kind string, der []byte) error {
