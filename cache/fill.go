@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -56,14 +57,16 @@ func (s *Store) fly(f *flight, fill exchange.Filler, req *exchange.Request) {
 // judge decides what is done with a response: kept for all, or handed to
 // the leader.
 func (s *Store) judge(f *flight, resp *exchange.Response) {
-	f.head.status, f.head.header = resp.Status, resp.Header
+	f.head.status, f.head.header, f.head.copy = resp.Status, resp.Header, resp.Copy
 	valid, why := storable(&f.head)
 	var b *body
 	switch {
 	case why != stored:
 	case resp.Tunnel != nil:
 		why = refusedStatus
-	case originFailed(resp.Status) && f.old != nil && f.old.mayServeOnError(f.head.policy, f.head.received):
+	case resp.Copy != nil && !resp.Copy.Kept:
+		why = refusedOwner
+	case f.old != nil && f.old.standsInFor(resp.Status, f.head.policy, f.head.received):
 		// The stale response stands in for this one "regardless of other
 		// freshness information" (RFC 5861, 4), so it must not be replaced.
 		why = refusedStatus
@@ -81,15 +84,27 @@ func (s *Store) judge(f *flight, resp *exchange.Response) {
 	}
 	v := f.head.variant(valid, b)
 	d := verdict{
-		status: resp.Status, kept: v, shared: v.fresh(f.head.received),
+		status: resp.Status, kept: v, shared: v.shareable(f.head.policy, f.head.received), stored: true,
+		relayed: resp.Copy != nil, late: s.isLate(resp.Copy),
 		forLeader: withheldFrom(resp.Header, valid.withheld, f.head.policy.SetCookie),
 	}
-	if age := resp.Header.Get("age"); age != "" {
-		d.forLeader.Add("age", age)
+	if resp.Copy == nil {
+		d.tellAge(resp.Header.Get("age"))
+	} else if age := v.age(f.head.received); age >= time.Second || resp.Header.Has("age") {
+		d.tellAge(strconv.FormatInt(int64(age/time.Second), 10))
 	}
 	s.remember(f, d.shared)
 	s.decide(f, d)
 	s.receive(f, v, resp.Body)
+}
+
+// tellAge tells the leader of a fill the age that came with the response:
+// the origin's word, or how old it was at the node that owns it, which says
+// so of what it had stored.
+func (d *verdict) tellAge(age string) {
+	if age != "" {
+		d.forLeader.Add("age", age)
+	}
 }
 
 // refuse hands a response that is not stored to the leader. If it is the
@@ -125,7 +140,7 @@ func supersedes(status int, validated bool) bool {
 func (s *Store) confirm(f *flight, resp *exchange.Response) {
 	defer discard(resp)
 	old, mode := f.prep.validate, f.head.policy.SetCookie
-	f.head.status = old.status
+	f.head.status, f.head.copy = old.status, resp.Copy
 	f.head.header = updatedHeader(old.header, resp.Header, mode)
 	if !resp.Header.Has("date") {
 		f.head.header.Set("date", httpDate(f.head.received))
@@ -134,10 +149,18 @@ func (s *Store) confirm(f *flight, resp *exchange.Response) {
 		f.head.header.Add("age", age) // counts once, and is not stored
 	}
 	valid, why := storable(&f.head)
+	if why == stored && resp.Copy != nil && !resp.Copy.Kept {
+		why = refusedOwner
+	}
 	v := f.head.variant(valid, old.body)
 	d := verdict{
-		status: resp.Status, kept: v, validated: true, shared: why == stored && v.fresh(f.head.received),
+		status: resp.Status, kept: v, validated: true,
+		shared:  why == stored && v.shareable(f.head.policy, f.head.received),
+		relayed: resp.Copy != nil, late: s.isLate(resp.Copy),
 		forLeader: withheldFrom(f.head.header, valid.withheld, mode),
+	}
+	if d.relayed && resp.Header.Has("age") && v.age(f.head.received) < time.Second {
+		d.tellAge("0") // the owner had it stored
 	}
 	if mode != SetCookieStore {
 		// A cookie is for the one user whose request was answered.
@@ -145,13 +168,15 @@ func (s *Store) confirm(f *flight, resp *exchange.Response) {
 			d.forLeader.Add("set-cookie", c)
 		}
 	}
-	if why == stored {
+	switch {
+	case why != stored:
+		s.met.refusals[why].Inc()
+		s.forget(f.key, old)
+	case !d.late:
+		d.stored = true
 		s.mu.Lock()
 		s.store(f, v)
 		s.mu.Unlock()
-	} else {
-		s.met.refusals[why].Inc()
-		s.forget(f.key, old)
 	}
 	s.remember(f, d.shared)
 	s.decide(f, d)

@@ -21,6 +21,7 @@ type flight struct {
 	prep       preparation
 	head       head // what is known of the response before there is one
 	limit      int64
+	here       bool // it waits for no other node
 	ctx        context.Context
 	cancel     context.CancelFunc
 	decided    chan struct{} // closed once verdict is set
@@ -33,7 +34,8 @@ type flight struct {
 	// Guarded by Store.mu.
 	parties int                // requests that wait and readers that are open
 	closed  bool               // nobody may join any more
-	doomed  bool               // invalidated while it flew: not to be stored
+	doomed  bool               // invalidated while it flew, or late: not to be stored
+	passing bool               // a copy of what is not hot here: not to be stored
 	ended   bool               // all has landed or failed: it cannot be abandoned
 	content bool               // somebody left with what it wanted, so the rest is worth storing
 	outgrew bool               // too large to be stored
@@ -50,6 +52,11 @@ type verdict struct {
 	// announced says that kept's body expects a reader of every party.
 	announced bool
 	validated bool
+	stored    bool // kept is stored, or will be when it has landed
+	relayed   bool // the answer came from another node
+	// late says that the answer is from before a purge that was carried out
+	// here.
+	late      bool
 	forLeader exchange.Header // fields that no other gets
 }
 
@@ -86,6 +93,9 @@ func (s *Store) board(a *ask, background bool) (f *flight, v *variant, r role) {
 				return nil, nil, stays
 			}
 			f.parties++
+			if f.passing {
+				s.weigh(f, 1, a.now)
+			}
 			return f, nil, follows
 		}
 		// Another request may have missed as we did, filled, stored and left
@@ -107,9 +117,14 @@ func (s *Store) board(a *ask, background bool) (f *flight, v *variant, r role) {
 
 // joinable returns a flight that a request may wait for or read from. The
 // caller holds mu.
+//
+// A relayed request joins no flight that waits for another node. While two
+// nodes disagree about the owner of a key, each may be waiting for the
+// other: a flight here for one there, whose filler's request would join
+// this very flight.
 func (s *Store) joinable(a *ask) *flight {
 	for _, f := range s.flights[a.key] {
-		if f.closed || f.alone {
+		if f.closed || f.alone || a.req.Relayed() && !f.here {
 			continue
 		}
 		select {
@@ -140,6 +155,7 @@ func (s *Store) takeOff(a *ask, background bool) *flight {
 		prep:       prepare(a.req, a.old, a.alone),
 		head:       head{policy: a.policy, path: a.target.path, request: a.req.Header},
 		limit:      s.maxObject,
+		here:       a.endsHere(),
 		decided:    make(chan struct{}),
 		leaderLeft: make(chan struct{}),
 		parties:    1,
@@ -185,6 +201,14 @@ func (s *Store) decide(f *flight, d verdict) {
 		}
 		d.announced = d.kept.body.expect(readers)
 	}
+	if d.kept != nil && d.kept.copied && !d.validated {
+		s.weigh(f, f.parties, f.head.received)
+	}
+	if d.late {
+		s.met.refusals[refusedLate].Inc()
+		f.doomed, f.closed = true, true
+	}
+	d.stored = d.stored && !f.doomed && !f.passing
 	f.verdict = d
 	f.ended = d.kept == nil || d.validated
 	close(f.decided)
@@ -276,10 +300,10 @@ func (s *Store) countOff(f *flight) {
 
 // abandon ends a fill that nobody needs. The caller holds mu.
 func (s *Store) abandon(f *flight) {
-	if f.parties > 0 || f.ended || f.content && f.verdict.kept != nil && !f.outgrew {
+	if f.parties > 0 || f.ended || f.content && f.verdict.kept != nil && !f.outgrew && !f.passing {
 		return
 	}
-	if v := f.verdict.kept; v != nil {
+	if v := f.verdict.kept; v != nil && !f.passing {
 		if n := v.body.remaining(); n >= 0 && n <= finishAnyway {
 			return
 		}
@@ -307,17 +331,24 @@ func (s *Store) unregister(f *flight) {
 }
 
 // store puts the response of a flight into the store and takes the flight
-// off the list. A flight that was invalidated stores nothing. The caller
-// holds mu.
+// off the list. A flight that was invalidated stores nothing, nor does one
+// whose key is not hot here. The caller holds mu.
 func (s *Store) store(f *flight, v *variant) {
 	s.unregister(f)
-	if !f.doomed {
+	switch {
+	case f.doomed:
+	case f.passing:
+		s.met.refusals[refusedCold].Inc()
+	default:
 		s.put(f.key, v, f.old)
 	}
 }
 
 // remember notes for the next requests whether they may share an answer.
 func (s *Store) remember(f *flight, shared bool) {
+	if f.head.copy != nil && shared {
+		s.known.Set(s.hash(f.key), f.head.received.Add(shareMemory))
+	}
 	switch {
 	case shared:
 		s.marks.Invalidate(f.markName())

@@ -28,6 +28,9 @@ type validity struct {
 	validate bool
 	// strict says that the response must not be used once it is stale.
 	strict bool
+	// copied says that another node owns the response and has it: this one
+	// uses its copy stale only if nobody can be asked.
+	copied bool
 
 	staleWhileRevalidate delta
 	staleIfError         delta
@@ -57,6 +60,9 @@ func validityOf(r *head, d directives) validity {
 		// A site means its own lifetimes from when the response came here,
 		// however long it has been in caches before.
 		v.lifetime += v.initialAge
+	}
+	if r.copy != nil {
+		v.obey(r.copy, r.timing)
 	}
 	return v
 }

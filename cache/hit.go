@@ -14,13 +14,15 @@ type Fresh struct {
 	// Content is the caller's, who releases it.
 	Content  exchange.Content
 	Age, TTL time.Duration
+	// Purges is how far in their sequence the purges were carried out here.
+	Purges uint64
 	// Memo is where the head made of this response is kept with it.
 	Memo *exchange.Memo
 }
 
 // Copy is what another node is told of the response.
 func (f *Fresh) Copy() exchange.Copy {
-	return exchange.Copy{Kept: true, Age: f.Age, Fresh: f.TTL}
+	return exchange.Copy{Kept: true, Age: f.Age, Fresh: f.TTL, Purges: f.Purges}
 }
 
 // Hit answers from the store what Serve would answer so without waiting: a
@@ -30,6 +32,7 @@ func (s *Store) Hit(req *exchange.Request, p *Policy, room []byte) (f Fresh, ok 
 	if fwd, _ := takesPart(req, p); fwd != FwdNone {
 		return f, false
 	}
+	purges := s.purges.Load()
 	key := targetOf(req, p).append(room[:0], p.Site)
 	v := s.lookup(exchange.Borrowed(key)).find(req.Header)
 	if v == nil || !v.fresh(req.Arrived) || !v.body.whole.Load() {
@@ -39,7 +42,7 @@ func (s *Store) Hit(req *exchange.Request, p *Policy, room []byte) (f Fresh, ok 
 	v.body.retain()
 	return Fresh{
 		Status: v.status, Header: v.header, Length: v.body.landed, Content: v.body,
-		Age: v.age(req.Arrived), TTL: v.ttl(req.Arrived), Memo: &v.memo,
+		Age: v.age(req.Arrived), TTL: v.ttl(req.Arrived), Purges: purges, Memo: &v.memo,
 	}, true
 }
 

@@ -24,30 +24,40 @@ func (s *Store) afterUnsafe(a *ask, resp *exchange.Response) {
 		return
 	}
 	own := targetOf(a.req, a.policy)
-	s.Invalidate(own.key(a.policy.Site))
+	keys := []string{own.key(a.policy.Site)}
 	location, okLocation := sameOrigin(a.req, a.policy, resp.Header.Get("location"))
 	content, okContent := sameOrigin(a.req, a.policy, resp.Header.Get("content-location"))
 	if okLocation && location != own {
-		s.Invalidate(location.key(a.policy.Site))
+		keys = append(keys, location.key(a.policy.Site))
 	}
 	if okContent && content != own {
-		s.Invalidate(content.key(a.policy.Site))
+		keys = append(keys, content.key(a.policy.Site))
+	}
+	s.Invalidate(keys)
+	if resp.Copy != nil {
+		return // the node that it came from has told the others
+	}
+	if s.invalidated != nil {
+		s.invalidated(keys)
 	}
 	if a.req.Method == "POST" && okContent && content == own {
 		s.keepPosted(a, own, resp)
 	}
 }
 
-// Invalidate removes what is stored under key. What is being filled for it
-// now still reaches those who wait for it, but is not stored.
-func (s *Store) Invalidate(key string) {
-	s.met.invalidated.Inc()
+// Invalidate removes what is stored under keys, and does not report it to
+// Config.Invalidated. What is being filled for them now still reaches those
+// who wait for it, but is not stored.
+func (s *Store) Invalidate(keys []string) {
+	s.met.invalidated.Add(float64(len(keys)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, f := range s.flights[key] {
-		f.doomed, f.closed = true, true
+	for _, key := range keys {
+		for _, f := range s.flights[key] {
+			f.doomed, f.closed = true, true
+		}
+		s.objects.Invalidate(key)
 	}
-	s.objects.Invalidate(key)
 }
 
 // sameOrigin resolves a reference in a response. It reports false for one

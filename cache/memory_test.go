@@ -79,7 +79,7 @@ func TestReadersOfTheEvictedCount(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.store.Invalidate(Key(get("/"), plain))
+		t.store.Invalidate([]string{Key(get("/"), plain)})
 		if n := t.store.content.used.Load(); n != 1000 {
 			t.Errorf("%d bytes counted while a reader is open", n)
 		}

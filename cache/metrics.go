@@ -22,7 +22,14 @@ type metrics struct {
 	invalidated prometheus.Counter
 	evictions   prometheus.Counter
 	windows     prometheus.Counter
+	peeks       [2]prometheus.Counter // absent and present
 }
+
+// What a peek can find.
+const (
+	absent = iota
+	present
+)
 
 func counter(name, help string) prometheus.Counter {
 	return prometheus.NewCounter(prometheus.CounterOpts{Name: "landfall_cache_" + name, Help: help})
@@ -40,7 +47,11 @@ func newMetrics(s *Store, r prometheus.Registerer) (*metrics, error) {
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "landfall_cache_not_stored_total", Help: "Responses to fills that were not stored, by reason.",
 	}, []string{"reason"})
+	peeks := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "landfall_cache_peeks_total", Help: "Requests of other nodes for what is stored here and fresh, by whether it was there.",
+	}, []string{"found"})
 	m := &metrics{
+		peeks:       [2]prometheus.Counter{absent: peeks.WithLabelValues("no"), present: peeks.WithLabelValues("yes")},
 		fills:       gauge("fills_in_flight", "Fills that are running."),
 		collapsed:   counter("collapsed_total", "Requests that joined a fill which another had started."),
 		waiting:     gauge("waiting_requests", "Requests that wait for the head of a fill, its leader included."),
@@ -48,7 +59,7 @@ func newMetrics(s *Store, r prometheus.Registerer) (*metrics, error) {
 		abandoned:   counter("fills_abandoned_total", "Fills that were ended because nobody was left to read them."),
 		incomplete:  counter("fills_incomplete_total", "Fills whose content was cut short or did not fit its length."),
 		panics:      counter("fill_panics_total", "Panics recovered in fills: each is a bug."),
-		invalidated: counter("invalidations_total", "Keys invalidated by unsafe requests."),
+		invalidated: counter("invalidations_total", "Keys invalidated by unsafe requests, at this node or another."),
 		evictions:   counter("evictions_total", "Resources that made room for others."),
 		windows:     counter("fills_outgrown_total", "Fills whose content outgrew the store and was passed on only."),
 	}
@@ -63,7 +74,7 @@ func newMetrics(s *Store, r prometheus.Registerer) (*metrics, error) {
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		requests, refused, m.fills, m.collapsed, m.waiting, m.hitForMiss, m.abandoned, m.incomplete,
+		requests, refused, peeks, m.fills, m.collapsed, m.waiting, m.hitForMiss, m.abandoned, m.incomplete,
 		m.panics, m.invalidated, m.evictions, m.windows,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "landfall_cache_stored_bytes", Help: "Bytes that the stored resources take, with what Go keeps beside them.",

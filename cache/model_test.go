@@ -39,6 +39,7 @@ type model struct {
 	made     map[string]*version
 	changed  map[string]time.Time // by target: the last unsafe request
 	failedAt time.Time            // the last time a request found the origin down
+	transit  time.Duration        // for which an answer to several is on its way from another node
 }
 
 // kinds are the headers that the model's origin chooses from.
@@ -131,7 +132,7 @@ func (m *model) forbids(r *exchange.Request, a answer) string {
 	switch {
 	case age < v.ttl, age < v.ttl+v.swr:
 		return ""
-	case age < v.ttl+v.sie && !m.failedAt.Before(r.Arrived):
+	case age < v.ttl+v.sie && !m.failedAt.Add(m.transit).Before(r.Arrived):
 		return ""
 	}
 	return fmt.Sprintf("it is %v old and good for %v", age, v.ttl)

@@ -71,4 +71,11 @@ type Result struct {
 	Response *exchange.Response
 	Outcome  exchange.Outcome
 	Status   Status
+
+	// For Copy. variant is nil for a response that is not the store's;
+	// flight is nil for one that is stored.
+	store   *Store
+	variant *variant
+	flight  *flight
+	purges  uint64 // carried out before the store was looked into
 }

@@ -39,12 +39,14 @@ type ask struct {
 // the result; ctx ends the waiting, and the reading of a body that is
 // still landing.
 func (s *Store) Serve(ctx context.Context, req *exchange.Request, p *Policy, fill exchange.Filler) (*Result, error) {
+	purges := s.purges.Load()
 	res, err := s.serve(ctx, req, p, fill)
 	if err != nil {
 		s.met.requests[exchange.Failed].Inc()
 		return nil, err
 	}
 	s.met.requests[res.Outcome].Inc()
+	res.purges = purges
 	return res, nil
 }
 
@@ -177,7 +179,7 @@ func (s *Store) lead(a *ask, f *flight) (*Result, *exchange.Error) {
 	d := &f.verdict
 	status := Status{Fwd: a.fwd, FwdStatus: d.status, Key: a.key, Detail: a.detail}
 	if d.kept != nil {
-		status.Stored = !d.validated
+		status.Relayed, status.Stored = d.relayed, d.stored && !d.validated
 		outcome := exchange.Miss
 		if d.validated {
 			outcome = exchange.Revalidated
@@ -195,6 +197,7 @@ func (s *Store) lead(a *ask, f *flight) (*Result, *exchange.Error) {
 		return nil, d.err
 	}
 	resp := s.take(f)
+	status.Relayed = resp.Copy != nil
 	body := resp.Body.(*handedBody)
 	body.stop = context.AfterFunc(a.ctx, f.cancel)
 	outcome := exchange.Miss
@@ -211,7 +214,7 @@ func (s *Store) follow(a *ask, f *flight) (*Result, *exchange.Error) {
 	if v := d.kept; v != nil && d.shared && v.selection.fits(a.req.Header) {
 		s.met.collapsed.Inc()
 		return s.open(a, f, exchange.Coalesced, Status{
-			Fwd: a.fwd, FwdStatus: d.status, Collapsed: true, Key: a.key,
+			Fwd: a.fwd, FwdStatus: d.status, Collapsed: true, Relayed: d.relayed, Key: a.key,
 		}), nil
 	}
 	s.depart(f)
@@ -252,11 +255,12 @@ func (s *Store) staleWhile(a *ask) *Result {
 // staleOnError returns the stale response if it may stand in for what
 // became of a fill, else nil.
 func (s *Store) staleOnError(a *ask, d *verdict) *Result {
-	failed := originFailed(d.status)
-	if d.err != nil {
-		failed = originFailed(d.err.Cause.Status())
-	}
-	if !failed || a.old == nil || !a.old.mayServeOnError(a.policy, a.now) {
+	switch {
+	case a.old == nil:
+		return nil
+	case d.err == nil && !a.old.standsInFor(d.status, a.policy, a.now):
+		return nil
+	case d.err != nil && !(originFailed(d.err.Cause.Status()) && a.old.mayServeOnError(a.policy, a.now)):
 		return nil
 	}
 	res := s.stored(a.ctx, a.key, a.old, a.now)
@@ -291,7 +295,7 @@ func (s *Store) pass(a *ask) (*Result, *exchange.Error) {
 	return &Result{
 		Response: resp,
 		Outcome:  exchange.Pass,
-		Status:   Status{Fwd: a.fwd, FwdStatus: resp.Status, Key: a.key, Detail: a.detail},
+		Status:   Status{Fwd: a.fwd, FwdStatus: resp.Status, Relayed: resp.Copy != nil, Key: a.key, Detail: a.detail},
 	}, nil
 }
 
@@ -309,6 +313,7 @@ type served struct {
 func (s *Store) stored(ctx context.Context, key string, v *variant, now time.Time) *Result {
 	o := &served{ctx: ctx, store: s}
 	o.prepare(v, now, exchange.Hit)
+	o.result.store, o.result.variant = s, v
 	o.reader.start(ctx, v.body, 0, -1)
 	o.result.Status.Hit, o.result.Status.Key = true, key
 	return &o.result
@@ -321,6 +326,7 @@ func (s *Store) open(a *ask, f *flight, outcome exchange.Outcome, status Status)
 	o.prepare(v, later(a.now, f.head.received), outcome)
 	status.TTL, status.HasTTL = o.result.Status.TTL, true
 	o.result.Status = status
+	o.result.store, o.result.variant, o.result.flight = s, v, f
 	o.reader.start(a.ctx, v.body, 0, -1)
 	o.reader.left = func() { s.leave(a.ctx, f) }
 	if f.verdict.announced {

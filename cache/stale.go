@@ -24,14 +24,25 @@ func (v *validity) window(origin delta, policy time.Duration) time.Duration {
 // mayServeWhileRevalidating reports whether a stale response may be served
 // while the origin is asked in the background (RFC 5861, 3).
 func (v *validity) mayServeWhileRevalidating(p *Policy, now time.Time) bool {
-	return !v.strict && -v.ttl(now) < v.window(v.staleWhileRevalidate, p.StaleWhileRevalidate)
+	return !v.copied && v.within(v.staleWhileRevalidate, p.StaleWhileRevalidate, now)
 }
 
 // mayServeOnError reports whether a stale response may stand in for an
 // error of the origin (RFC 5861, 4). Like the other permission it never holds against
 // must-revalidate and its kin.
 func (v *validity) mayServeOnError(p *Policy, now time.Time) bool {
-	return !v.strict && -v.ttl(now) < v.window(v.staleIfError, p.StaleIfError)
+	return v.within(v.staleIfError, p.StaleIfError, now)
+}
+
+func (v *validity) within(origin delta, policy time.Duration, now time.Time) bool {
+	return !v.strict && -v.ttl(now) < v.window(origin, policy)
+}
+
+// standsInFor reports whether a stale response may be served in place of a
+// failure that came as a response. A copy may not: the owner, which
+// answered, has had its own to think of.
+func (v *validity) standsInFor(status int, p *Policy, now time.Time) bool {
+	return originFailed(status) && !v.copied && v.mayServeOnError(p, now)
 }
 
 // originFailed reports whether a status is one that stale-if-error is for.

@@ -43,7 +43,10 @@ type Status struct {
 	HasTTL    bool
 	Stored    bool
 	Collapsed bool
-	Key       string
+	// Relayed says that the answer came from another node, if only to the
+	// request whose fill this one joined.
+	Relayed bool
+	Key     string
 	// Detail is one of a few words of ours, "" for none.
 	Detail string
 }

@@ -11,6 +11,7 @@ type head struct {
 	request exchange.Header // as the client sent it
 	status  int
 	header  exchange.Header
+	copy    *exchange.Copy // nil for a response from an origin
 }
 
 // refusal says why a response is not stored. It is a metric label.
@@ -29,12 +30,15 @@ const (
 	refusedUseless
 	refusedSize
 	refusedMemory
+	refusedOwner // the node that owns the key does not keep it
+	refusedCold  // a copy of what is not asked for enough here
+	refusedLate  // a copy from before a purge that was carried out here
 	numRefusals
 )
 
 var refusals = [numRefusals]string{
 	"", "status", "set_cookie", "not_understood", "no_store", "private", "authorization",
-	"vary", "no_freshness", "useless", "size", "memory",
+	"vary", "no_freshness", "useless", "size", "memory", "owner", "cold", "late",
 }
 
 // String returns the word that metrics use.
@@ -71,11 +75,11 @@ func storable(r *head) (validity, refusal) {
 	return v, stored
 }
 
-// everUsable reports whether a stored response could serve a later
-// request: as long as it is fresh, after the origin has confirmed it, or
-// stale by permission.
+// everUsable reports whether a stored response could serve another
+// request: one that waits for it, or as long as it is fresh, after the
+// origin has confirmed it, or stale by permission.
 func (v *validity) everUsable(r *head) bool {
-	return v.fresh(r.received) || r.header.Has("etag") || r.header.Has("last-modified") ||
+	return v.shareable(r.policy, r.received) || r.header.Has("etag") || r.header.Has("last-modified") ||
 		v.mayServeWhileRevalidating(r.policy, r.received) || v.mayServeOnError(r.policy, r.received)
 }
 

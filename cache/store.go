@@ -17,7 +17,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -50,7 +52,11 @@ type Config struct {
 	// than a quarter is not stored.
 	Memory int64
 	Limits limits.Limits
-	Log    *zap.Logger // nil logs nothing
+	// Invalidated is told the keys that an unsafe request has invalidated,
+	// once they are invalid here. It is called on the request's way and must
+	// not wait. May be nil.
+	Invalidated func(keys []string)
+	Log         *zap.Logger // nil logs nothing
 }
 
 // Store is the cache. Its methods may be called by any number of
@@ -63,12 +69,19 @@ type Store struct {
 	met       *metrics
 	maxObject int64 // largest body that is stored
 	maxWeight int64 // largest resource that is stored
+	seed      maphash.Seed
+
+	invalidated func(keys []string)
 
 	// Safe by themselves. marks remembers keys whose responses could not
-	// be shared, and until when.
-	objects *otter.Cache[string, *resource]
-	marks   *otter.Cache[string, time.Time]
-	content budget
+	// be shared, and until when; known remembers the hashes of those that
+	// could, of which only a copy went by. awaited and purges are how far
+	// the purges are known, and carried out.
+	objects         *otter.Cache[string, *resource]
+	marks           *otter.Cache[string, time.Time]
+	known           *otter.Cache[uint64, time.Time]
+	content         budget
+	awaited, purges atomic.Uint64
 
 	// fills counts the goroutines of flights; mu orders its Add against
 	// Run's Wait.
@@ -81,6 +94,7 @@ type Store struct {
 	ctx     context.Context // that of all fills; nil while Run does not run
 	flights map[string][]*flight
 	flying  int
+	heat    *heat
 }
 
 // New returns an empty store that registers its metrics with r, unless r
@@ -92,24 +106,34 @@ func New(c Config, counters *limits.Counters, r prometheus.Registerer) (*Store, 
 	if c.Log == nil {
 		c.Log = zap.NewNop()
 	}
-	forMarks := c.Memory / 64
-	forObjects := c.Memory*3/4 - forMarks
+	forMarks := c.Memory / 64 // and as much for what is known to be shareable, and what is hot
+	forObjects := c.Memory*3/4 - 3*forMarks
 	s := &Store{
-		limits:    c.Limits,
-		counters:  counters,
-		log:       c.Log,
-		maxObject: min(c.Limits.ObjectSize, c.Memory/4),
-		maxWeight: min(forObjects/2, 1<<32-1),
-		content:   budget{limit: c.Memory},
-		flights:   make(map[string][]*flight),
+		limits:      c.Limits,
+		counters:    counters,
+		log:         c.Log,
+		invalidated: c.Invalidated,
+		maxObject:   min(c.Limits.ObjectSize, c.Memory/4),
+		maxWeight:   min(forObjects/2, 1<<32-1),
+		seed:        maphash.MakeSeed(),
+		content:     budget{limit: c.Memory},
+		heat:        newHeat(forMarks, time.Now()),
+		flights:     make(map[string][]*flight),
 	}
 	var err error
 	if s.met, err = newMetrics(s, r); err != nil {
 		return nil, fmt.Errorf("cache: register metrics: %w", err)
 	}
-	// Both stores do their upkeep on the calling goroutine, so that none
-	// runs which nobody owns. That allows no call of a store from within
-	// its callbacks.
+	if err = s.furnish(forObjects, forMarks); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// furnish makes what the store keeps things in. All of it does its upkeep on
+// the calling goroutine, so that none runs which nobody owns. That allows
+// no call of a store from within its callbacks.
+func (s *Store) furnish(forObjects, forMarks int64) (err error) {
 	inline := func(fn func()) { fn() }
 	s.objects, err = otter.New(&otter.Options[string, *resource]{
 		MaximumWeight: uint64(forObjects),
@@ -123,21 +147,29 @@ func New(c Config, counters *limits.Counters, r prometheus.Registerer) (*Store, 
 			}
 		},
 		Executor: inline,
-		Logger:   otterLog{c.Log},
+		Logger:   otterLog{s.log},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cache: memory store: %w", err)
+		return fmt.Errorf("cache: memory store: %w", err)
 	}
 	s.marks, err = otter.New(&otter.Options[string, time.Time]{
 		MaximumWeight: uint64(forMarks),
 		Weigher:       func(key string, _ time.Time) uint32 { return uint32(len(key) + resourceOverhead) },
 		Executor:      inline,
-		Logger:        otterLog{c.Log},
+		Logger:        otterLog{s.log},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cache: miss memory: %w", err)
+		return fmt.Errorf("cache: miss memory: %w", err)
 	}
-	return s, nil
+	s.known, err = otter.New(&otter.Options[uint64, time.Time]{
+		MaximumSize: int(forMarks / resourceOverhead),
+		Executor:    inline,
+		Logger:      otterLog{s.log},
+	})
+	if err != nil {
+		return fmt.Errorf("cache: share memory: %w", err)
+	}
+	return nil
 }
 
 // Run owns the fills. It calls ready once they may start, and returns when

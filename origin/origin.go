@@ -23,6 +23,7 @@ type Origin struct {
 	cdnLoop   string
 	endpoints []*endpoint
 	turns     *balance
+	sessions  *rendezvous
 	retries   *budget
 	counters  *limits.Counters
 	log       *zap.Logger
@@ -69,7 +70,7 @@ func newOrigin(conf Config, counters *limits.Counters, met *Metrics, dial dialFu
 		weights[i] = ec.Weight
 		o.endpoints = append(o.endpoints, o.newEndpoint(ec, met))
 	}
-	o.turns = newBalance(weights)
+	o.turns, o.sessions = newBalance(weights), newRendezvous(conf.Endpoints, weights)
 	return o, nil
 }
 
@@ -98,7 +99,8 @@ func (o *Origin) Run(ctx context.Context) error {
 //
 // Response.Header holds end-to-end fields only, without Content-Length,
 // which is Response.Length. For HEAD that is the length that GET would
-// have. A 100 (Continue) of the endpoint is not passed to r.Interim: that
+// have. Response.Endpoint says which endpoint answered; r.Endpoint and
+// r.Session say which is to be asked first. A 100 (Continue) of the endpoint is not passed to r.Interim: that
 // r.Body is read says the same.
 func (o *Origin) Fill(ctx context.Context, r *exchange.Request) (*exchange.Response, error) {
 	if err := check(r); err != nil {
@@ -126,10 +128,11 @@ func (o *Origin) fetch(ctx context.Context, r *exchange.Request) (*exchange.Resp
 	}
 	var tried []int
 	for {
-		i := o.pick(tried, time.Now())
+		i := o.pick(r, tried, time.Now())
 		a := f.attempt(ctx, o.endpoints[i])
 		res, xe := a.run()
 		if xe == nil {
+			res.Endpoint = a.ep.conf.Name
 			return res, nil
 		}
 		a.ep.met.count(xe.Cause)
@@ -140,18 +143,33 @@ func (o *Origin) fetch(ctx context.Context, r *exchange.Request) (*exchange.Resp
 	}
 }
 
-// pick returns the endpoint whose turn it is among those not tried yet.
-// When none of them is fit, all of them are asked the same: a wrong
-// verdict must not take a site down.
-func (o *Origin) pick(tried []int, now time.Time) int {
+// pick returns the endpoint to try next. When none that is left is fit, all
+// of those are asked the same: a wrong verdict must not take a site down.
+func (o *Origin) pick(r *exchange.Request, tried []int, now time.Time) int {
 	if len(o.endpoints) == 1 {
 		return 0
 	}
-	i := o.turns.next(func(i int) bool { return o.endpoints[i].usable(now) && !slices.Contains(tried, i) })
-	if i >= 0 {
+	left := func(i int) bool { return !slices.Contains(tried, i) }
+	if i := o.choose(r, func(i int) bool { return o.endpoints[i].usable(now) && left(i) }); i >= 0 {
 		return i
 	}
-	return o.turns.next(func(i int) bool { return !slices.Contains(tried, i) })
+	return o.choose(r, left)
+}
+
+// choose returns the endpoint for a request among those that usable admits,
+// -1 when it admits none: the one that the session is on, else the one
+// that is the session's, else the one whose turn it is.
+func (o *Origin) choose(r *exchange.Request, usable func(i int) bool) int {
+	if r.Endpoint != "" {
+		named := func(ep *endpoint) bool { return ep.conf.Name == r.Endpoint }
+		if i := slices.IndexFunc(o.endpoints, named); i >= 0 && usable(i) {
+			return i
+		}
+	}
+	if r.Session != "" {
+		return o.sessions.first(r.Session, usable)
+	}
+	return o.turns.next(usable)
 }
 
 func (o *Origin) closeIdle() {
