@@ -123,10 +123,12 @@ func TestCheckSetFiles(t *testing.T) {
 	write(t, dir, "long", strings.Repeat("x", 81))
 	write(t, dir, "mac", "bm90IGEgc2VjcmV0\n")
 	write(t, dir, "empty", "\n")
+	write(t, dir, "pop", strings.Repeat("k", 32))
+	writePair(t, dir, "b", "node")
 	const document = `node: { id: 1 }
-listen: { https: ["127.0.0.1:8443"] }
+listen: { https: ["127.0.0.1:8443"], peer: "10.0.0.11:7443" }
 acme: { ca_root: %s, eab: { key_id: k, mac_key: { file: %s } } }
-pop: { listen: "10.0.0.11:7946", secret: { file: %s } }
+pop: { listen: "10.0.0.11:7946", secret: { file: %s }, tls: { ca: a.crt, certificate: a.crt, key: %s } }
 bgp: { asn: 65001, router_id: 10.0.0.11, vips: ["198.51.100.10/32"],
        peers: [{ address: 10.0.0.1, asn: 64500, password: { file: %s } }] }
 `
@@ -138,16 +140,19 @@ bgp: { asn: 65001, router_id: 10.0.0.11, vips: ["198.51.100.10/32"],
 		return n
 	}
 	file := filepath.Join(dir, "node.yaml")
-	good := node("a.crt", "mac", "md5", "md5")
+	good := node("a.crt", "mac", "pop", "a.key", "md5")
 	expect(t, CheckSet(nil, good))
-	expect(t, CheckSet(nil, node("none", "md5!", "empty", "long")),
+	expect(t, CheckSet(nil, node("none", "md5!", "empty", "none", "long")),
 		file+":3: acme.ca_root: "+dir+"/none cannot be read",
 		file+":3: acme.eab.mac_key.file: "+dir+"/md5! cannot be read",
 		file+":4: pop.secret.file: "+dir+"/empty is empty",
+		file+":4: pop.tls.key: "+dir+"/none cannot be read",
 		file+":6: bgp.peers[0].password.file: "+dir+"/long does not hold a TCP MD5 key")
-	expect(t, CheckSet(nil, node("a.key", "a.key", "md5", "md5")),
+	expect(t, CheckSet(nil, node("a.key", "a.key", "md5", "b.key", "md5")),
 		file+":3: acme.ca_root: "+dir+"/a.key holds no certificate",
-		file+":3: acme.eab.mac_key.file: "+dir+"/a.key does not hold base64url")
+		file+":3: acme.eab.mac_key.file: "+dir+"/a.key does not hold base64url",
+		file+":4: pop.secret.file: "+dir+"/md5 has 6 bytes",
+		file+":4: pop.tls.key: "+dir+"/b.key is no key for "+dir+"/a.crt")
 	if secret, err := good.BGP.Peers[0].Password.Read(); err != nil || string(secret) != "s3cret" {
 		t.Errorf("secret = %q, %v", secret, err)
 	}

@@ -1,8 +1,12 @@
 package configs
 
 import (
+	"fmt"
 	"net/netip"
 	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +58,7 @@ func TestShop(t *testing.T) {
 			StaleIfError:         24 * time.Hour,
 			Key:                  CacheKey{Query: KeyQuery{Exclude: []string{"utm_*"}}},
 			Tags:                 []string{"Surrogate-Key", "Cache-Tag"},
+			Placement:            PlacementOwner,
 			SetCookie:            SetCookieBypass,
 		},
 		Affinity: Affinity{By: AffinityCookie, Name: "session", Scope: "pop"},
@@ -75,7 +80,7 @@ func TestMinimalSite(t *testing.T) {
 			Name: "origin.example.com", URL: mustURL(t, "https://origin.example.com"), Weight: 1,
 			Timeouts: Timeouts{Connect: 2 * time.Second, FirstByte: 15 * time.Second, Idle: time.Minute},
 		}},
-		Cache:    SiteCache{SetCookie: SetCookieBypass},
+		Cache:    SiteCache{Placement: PlacementOwner, SetCookie: SetCookieBypass},
 		Affinity: Affinity{By: AffinityNone, Scope: "pop"},
 	}
 	site := loadSite(t, "examples/minimal-site.yaml")
@@ -93,7 +98,7 @@ func TestNodeExample(t *testing.T) {
 		Listen: Listen{
 			HTTPS: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8443")},
 			HTTP:  []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8080")},
-			Peer:  netip.MustParseAddrPort("127.0.0.1:7443"),
+			Peer:  netip.MustParseAddrPort("10.0.0.11:7443"),
 		},
 		Admin:   Admin{Listen: netip.MustParseAddrPort("127.0.0.1:9080")},
 		Sites:   Sites{Dir: "examples/sites"},
@@ -101,10 +106,13 @@ func TestNodeExample(t *testing.T) {
 		Cache:   NodeCache{Memory: 256 << 20, Disk: &Disk{Path: "examples/cache", Size: 10 << 30}},
 		Origins: NodeOrigins{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		ACME:    ACME{Directory: mustURL(t, "https://acme-v02.api.letsencrypt.org/directory")},
+		TLS:     NodeTLS{ECH: &ECH{PublicName: "cover.example.com"}},
 		Pop: &Pop{
-			Listen: netip.MustParseAddrPort("10.0.0.11:7946"),
-			Join:   []netip.AddrPort{netip.MustParseAddrPort("10.0.0.12:7946")},
-			Secret: Secret{File: "examples/pop.key"},
+			Listen:   netip.MustParseAddrPort("10.0.0.11:7946"),
+			Join:     []string{"fra.nodes.example.com:7946", "10.0.0.12:7946"},
+			Secret:   Secret{File: "examples/pop.key"},
+			Weight:   1,
+			Siblings: []Sibling{{ID: 11, Pop: "ams", Peer: netip.MustParseAddrPort("10.1.0.11:7443")}},
 		},
 		BGP: &BGP{
 			ASN:      65001,
@@ -128,6 +136,41 @@ func TestNodeExample(t *testing.T) {
 	}
 	if d := cmp.Diff(want, got, byValue); d != "" {
 		t.Errorf("-want +got\n%s", d)
+	}
+}
+
+// TestPopExample has three nodes that agree on everything but themselves,
+// and that run as they are once the secret is there.
+func TestPopExample(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("examples/pop")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "pop.key"), []byte(strings.Repeat("k", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sites, diags := LoadSites(filepath.Join(dir, "sites"), Options{CompileRule: compileRule})
+	var gossip []string
+	var first *Node
+	for i := 1; i <= 3; i++ {
+		n, more := LoadNode(filepath.Join(dir, fmt.Sprintf("node-%d.yaml", i)))
+		if diags = append(diags, more...); n == nil {
+			t.Fatal(diags)
+		}
+		diags = append(diags, CheckSet(sites, n)...)
+		gossip = append(gossip, n.Pop.Listen.String())
+		if first == nil {
+			first = n
+		}
+		if int(n.Node.ID) != i || n.Node.Pop != first.Node.Pop || n.Pop.Secret != first.Pop.Secret || !slices.Equal(n.Pop.Join, first.Pop.Join) {
+			t.Errorf("node %d: %+v, %+v", i, n.Node, n.Pop)
+		}
+	}
+	if len(diags) != 0 || len(sites) != 1 || sites[0].Affinity != (Affinity{By: AffinitySticky, Name: StickyCookie, Scope: ScopePop}) {
+		t.Errorf("%d sites, %v", len(sites), diags)
+	}
+	if !slices.Equal(gossip, first.Pop.Join) {
+		t.Errorf("the nodes gossip at %v and join %v", gossip, first.Pop.Join)
 	}
 }
 

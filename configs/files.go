@@ -151,7 +151,8 @@ func (n *Node) checkFiles() (diags Diagnostics) {
 		refuse("acme.eab.mac_key.file", checkSecret(n.ACME.EAB.MACKey, isBase64URL))
 	}
 	if n.Pop != nil {
-		refuse("pop.secret.file", checkSecret(n.Pop.Secret, func([]byte) error { return nil }))
+		refuse("pop.secret.file", checkSecret(n.Pop.Secret, isLong))
+		n.Pop.checkTLS(refuse)
 	}
 	if n.BGP == nil {
 		return diags
@@ -171,6 +172,27 @@ func checkSecret(s Secret, valid func([]byte) error) error {
 	}
 	if err := valid(data); err != nil {
 		return fmt.Errorf("%s %w", s.File, err)
+	}
+	return nil
+}
+
+// checkTLS tries the files of the relay's certificates.
+func (p *Pop) checkTLS(refuse func(path string, err error)) {
+	if p.TLS == nil {
+		return
+	}
+	_, err := readCerts(p.TLS.CA)
+	refuse("pop.tls.ca", err)
+	_, key, err := Cert{Certificate: p.TLS.Certificate, Key: p.TLS.Key}.keyPair()
+	refuse("pop.tls."+key, err)
+}
+
+// isLong is what keys can be derived from: a word that somebody thought of
+// can be guessed from one recorded packet.
+func isLong(data []byte) error {
+	const least = 32
+	if len(data) < least {
+		return fmt.Errorf("has %d bytes; expected at least %d that nobody can guess, such as what openssl rand -base64 32 prints", len(data), least)
 	}
 	return nil
 }

@@ -35,6 +35,11 @@ var formats = map[string]format{
 		name:  "a host, or host:port",
 		parse: func(text, _ string) (string, error) { return parseAuthority(text) },
 	},
+	"hostport": {
+		name:    "a host and port such as fra-2.example.com:7946 or 10.0.0.12:7946",
+		parse:   func(text, _ string) (string, error) { return parseHostPort(text) },
+		pattern: regexp.MustCompile(`:[0-9]+$`),
+	},
 	"file":   {name: "a path", parse: parsePath},
 	"output": {name: "a path, or - for standard output", parse: parseOutput},
 	"text":   {name: "a text", parse: func(text, _ string) (string, error) { return parseText(text, "") }},

@@ -11,7 +11,7 @@ import (
 
 // seed adds the examples and the documents of testdata.
 func seed(f *testing.F) {
-	for _, pattern := range []string{"examples/*.yaml", "testdata/*.yaml"} {
+	for _, pattern := range []string{"examples/*.yaml", "examples/pop/*.yaml", "testdata/*.yaml"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			f.Fatal(err)

@@ -3,6 +3,7 @@ package configs
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -97,6 +98,31 @@ func parseAuthority(text string) (string, error) {
 		host = "[" + host + "]"
 	}
 	return host + port, err
+}
+
+// parseHostPort reads where another machine is: a name or an address, with
+// a port.
+func parseHostPort(text string) (string, error) {
+	host, _, err := net.SplitHostPort(text)
+	switch {
+	case strings.Contains(text, "://"):
+		return "", fmt.Errorf("%s is a URL; write host:port alone", quoted(text))
+	case strings.Count(text, ":") > 1 && !strings.HasPrefix(text, "["):
+		return "", fmt.Errorf("%s is ambiguous; write an IPv6 address in brackets, as in [2001:db8::1]:7946", quoted(text))
+	case err != nil:
+		return "", fmt.Errorf("%s has no port; write host:port such as fra-2.example.com:7946", quoted(text))
+	case host == "":
+		return "", fmt.Errorf("%s has no host; write host:port such as fra-2.example.com:7946", quoted(text))
+	}
+	if addr, err := netip.ParseAddr(host); err == nil && !unicast(addr) {
+		return "", fmt.Errorf("%s is no one machine's address; expected a name or a unicast address", quoted(text))
+	}
+	return parseAuthority(text)
+}
+
+// unicast reports whether a can be the address of one machine.
+func unicast(a netip.Addr) bool {
+	return !a.IsUnspecified() && !a.IsMulticast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
 
 func checkPort(port string) error {

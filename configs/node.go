@@ -13,6 +13,7 @@ import (
 type Node struct {
 	Node      Identity      `yaml:"node" required:"true" doc:"who this node is"`
 	Listen    Listen        `yaml:"listen" required:"true" doc:"where clients and peers connect; at least one of https and http"`
+	TLS       NodeTLS       `yaml:"tls" doc:"the node's side of handshakes; certificates are the sites'"`
 	Admin     Admin         `yaml:"admin" doc:"the operator's side; never on a VIP"`
 	Sites     Sites         `yaml:"sites" doc:"where sites come from when there is no control plane"`
 	Control   *Control      `yaml:"control" inforce:"none" doc:"the control plane that sites come from"`
@@ -20,7 +21,7 @@ type Node struct {
 	Cache     NodeCache     `yaml:"cache" doc:"what this node may keep"`
 	Origins   NodeOrigins   `yaml:"origins" doc:"what sites may fetch from"`
 	ACME      ACME          `yaml:"acme" doc:"where certificates of sites with tls.cert auto come from"`
-	Pop       *Pop          `yaml:"pop" inforce:"none" doc:"gossip with the other nodes of the PoP; without it the PoP has one node"`
+	Pop       *Pop          `yaml:"pop" doc:"the other nodes of the PoP; needs listen.peer. Without it the PoP has one node"`
 	BGP       *BGP          `yaml:"bgp" doc:"announcing the VIPs; without it nothing is announced"`
 	Steer     Steer         `yaml:"steer" doc:"bringing packets to the node that owns their connection"`
 	Log       Log           `yaml:"log" doc:"what is written where"`
@@ -42,12 +43,22 @@ type Identity struct {
 type Listen struct {
 	HTTPS []netip.AddrPort `yaml:"https" items:"16" doc:"TCP (HTTP/1.1, HTTP/2) and UDP (HTTP/3) on the same addresses"`
 	HTTP  []netip.AddrPort `yaml:"http" items:"16" doc:"plain HTTP; redirects to https unless the site says http: serve"`
-	Peer  netip.AddrPort   `yaml:"peer" inforce:"none" doc:"relay between nodes, mutual TLS"`
+	Peer  netip.AddrPort   `yaml:"peer" doc:"relay between nodes, mutual TLS over TCP: an address of this node that the others can reach; needs pop"`
+}
+
+// NodeTLS is what handshakes of all sites have in common.
+type NodeTLS struct {
+	ECH *ECH `yaml:"ech" doc:"Encrypted Client Hello (RFC 9849); without it there is none"`
+}
+
+// ECH hides the name of the site that a client asks for.
+type ECH struct {
+	PublicName string `yaml:"public_name" format:"hostname" required:"true" doc:"name that clients show in place of the site's; a site of the node should have it, for clients whose keys are outdated"`
 }
 
 // Admin is the operator's listener.
 type Admin struct {
-	Listen netip.AddrPort `yaml:"listen" default:"127.0.0.1:9080" doc:"health, metrics and profiles"`
+	Listen netip.AddrPort `yaml:"listen" default:"127.0.0.1:9080" doc:"health, metrics, profiles and the operator's API"`
 }
 
 // Sites is file mode: every file of a folder is a site.
@@ -96,11 +107,28 @@ type Secret struct {
 	File string `yaml:"file" format:"file" required:"true" doc:"file whose content is the secret; a final line break is not part of it"`
 }
 
-// Pop is gossip inside a PoP.
+// Pop is how the nodes of a PoP find and trust one another.
 type Pop struct {
-	Listen netip.AddrPort   `yaml:"listen" required:"true" doc:"address for gossip, TCP and UDP"`
-	Join   []netip.AddrPort `yaml:"join" items:"64" doc:"other nodes of the PoP to find the rest by"`
-	Secret Secret           `yaml:"secret" required:"true" doc:"key that gossip is encrypted with"`
+	Listen   netip.AddrPort `yaml:"listen" required:"true" doc:"gossip, TCP and UDP: an address of this node that the others can reach"`
+	Join     []string       `yaml:"join" items:"64" format:"hostport" doc:"gossip addresses of other nodes to find the rest by, host:port; all addresses of a name are tried, and a node's own does no harm"`
+	Secret   Secret         `yaml:"secret" required:"true" doc:"secret of at least 32 bytes, the same on all nodes: gossip, the relay's certificates and the keys that nodes share come from it"`
+	Weight   int            `yaml:"weight" default:"1" min:"1" max:"16" doc:"share of the keys and sessions, relative to the other nodes"`
+	TLS      *PopTLS        `yaml:"tls" doc:"the relay's certificates, when an authority of yours gives them out"`
+	Siblings []Sibling      `yaml:"siblings" items:"254" doc:"nodes of other PoPs of the fleet, for sites with affinity.scope fleet"`
+}
+
+// PopTLS are the relay's certificates.
+type PopTLS struct {
+	CA          string `yaml:"ca" format:"file" required:"true" doc:"PEM file with the authorities that other nodes' certificates are verified with"`
+	Certificate string `yaml:"certificate" format:"file" required:"true" doc:"PEM file, the leaf first, then its chain; the leaf has the URI landfall://POP/node/ID"`
+	Key         string `yaml:"key" format:"file" required:"true" doc:"PEM file with the leaf's private key"`
+}
+
+// Sibling is a node of another PoP.
+type Sibling struct {
+	ID   uint8          `yaml:"id" required:"true" min:"1" max:"255" doc:"the node's number"`
+	Pop  string         `yaml:"pop" format:"name" required:"true" doc:"name of its PoP"`
+	Peer netip.AddrPort `yaml:"peer" required:"true" doc:"its listen.peer, by unicast"`
 }
 
 // BGP is what is announced, and to whom.

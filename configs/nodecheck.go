@@ -13,6 +13,7 @@ func (n *Node) check(in scope) {
 		in.errorf("control", "is not in force in this version, so that sites would come from nowhere; add sites: { dir: ./sites }")
 	}
 	n.checkListeners(in)
+	n.checkPop(in)
 }
 
 // checkListeners refuses an address that is listened on twice, and an
@@ -44,14 +45,38 @@ func (n *Node) checkListeners(in scope) {
 		}
 		first[l.addr] = l.path
 	}
+	n.checkVIPs(in)
+}
+
+// checkVIPs refuses listeners on a VIP that clients must not reach: traffic
+// for a VIP goes to any node, and comes from anywhere.
+func (n *Node) checkVIPs(in scope) {
 	if n.BGP == nil {
 		return
 	}
-	admin := n.Admin.Listen.Addr()
-	for _, vip := range n.BGP.VIPs {
-		if vip.Contains(admin) || admin.IsUnspecified() {
-			in.errorf("admin.listen", "%s is reachable at the VIP %s; the operator's side must not be, listen on 127.0.0.1 or a management address", n.Admin.Listen, vip)
-			return
+	on := func(a netip.Addr) (netip.Prefix, bool) {
+		for _, vip := range n.BGP.VIPs {
+			if a.IsValid() && vip.IsValid() && (vip.Contains(a) || a.IsUnspecified()) {
+				return vip, true
+			}
+		}
+		return netip.Prefix{}, false
+	}
+	if vip, bad := on(n.Admin.Listen.Addr()); bad {
+		in.errorf("admin.listen", "%s is reachable at the VIP %s; the operator's side must not be, listen on 127.0.0.1 or a management address", n.Admin.Listen, vip)
+	}
+	if vip, bad := on(n.Listen.Peer.Addr()); bad && unicast(n.Listen.Peer.Addr()) {
+		in.errorf("listen.peer", "%s is on the VIP %s, which leads to any node; expected an address of this node alone", n.Listen.Peer, vip)
+	}
+	if n.Pop == nil {
+		return
+	}
+	if vip, bad := on(n.Pop.Listen.Addr()); bad && unicast(n.Pop.Listen.Addr()) {
+		in.errorf("pop.listen", "%s is on the VIP %s, which leads to any node; expected an address of this node alone", n.Pop.Listen, vip)
+	}
+	for i, s := range n.Pop.Siblings {
+		if vip, bad := on(s.Peer.Addr()); bad && unicast(s.Peer.Addr()) {
+			in.errorf(fmt.Sprintf("pop.siblings[%d].peer", i), "%s is on the VIP %s, which leads to any node; expected the sibling's own address", s.Peer, vip)
 		}
 	}
 }
@@ -176,8 +201,7 @@ func checkASN(in scope, key string, asn uint32) {
 
 // reachable reports whether a may be the address of another machine.
 func reachable(a netip.Addr) bool {
-	return !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && !a.IsLinkLocalUnicast() &&
-		a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	return unicast(a) && !a.IsLoopback() && !a.IsLinkLocalUnicast()
 }
 
 func family(a netip.Addr) string {

@@ -17,7 +17,7 @@ type Site struct {
 	TLS       SiteTLS   `yaml:"tls" doc:"the site's certificate and TLS policy"`
 	Origins   []Origin  `yaml:"origins" items:"64" required:"true" doc:"where responses come from; an element may be just the URL"`
 	Cache     SiteCache `yaml:"cache" doc:"what is stored, for how long, under which key"`
-	Affinity  Affinity  `yaml:"affinity" doc:"which requests that cannot be cached stay on one node"`
+	Affinity  Affinity  `yaml:"affinity" doc:"which requests stay on one node and one endpoint of the origin"`
 	Rules     []Rule    `yaml:"rules" items:"256" doc:"exceptions, in order; the first match of each kind of action wins"`
 
 	source
@@ -103,6 +103,12 @@ const (
 	SetCookieStore  = "store"
 )
 
+// Values of SiteCache.Placement.
+const (
+	PlacementOwner = "owner"
+	PlacementLocal = "local"
+)
+
 // SiteCache is how the site's responses are stored.
 type SiteCache struct {
 	DefaultTTL           TTL           `yaml:"default_ttl" default:"origin" doc:"lifetime of a response whose origin gives none; origin leaves it to RFC 9111"`
@@ -110,6 +116,7 @@ type SiteCache struct {
 	StaleIfError         time.Duration `yaml:"stale_if_error" default:"0s" doc:"how long a stale response is served while the origin fails, when the origin says nothing (RFC 5861)"`
 	Key                  CacheKey      `yaml:"key" doc:"what tells two responses apart"`
 	Tags                 []string      `yaml:"tags" items:"16" format:"token" inforce:"none" doc:"response fields that carry the tags to purge by"`
+	Placement            string        `yaml:"placement" enum:"owner local" default:"owner" doc:"who asks the origin for what is not stored: the one node of the PoP that owns the key, or whichever node the client reached"`
 	SetCookie            string        `yaml:"set_cookie" enum:"bypass strip store" default:"bypass" doc:"what becomes of a storable response with Set-Cookie: not stored, stored without it, stored with it"`
 	ObjectSize           int64         `yaml:"object_size" unit:"bytes" min:"1B" doc:"largest response that is stored; the node's limits.object_size unless given, and never more than that"`
 }
@@ -130,13 +137,24 @@ const (
 	AffinityCookie   = "cookie"
 	AffinityHeader   = "header"
 	AffinityClientIP = "client_ip"
+	AffinitySticky   = "sticky"
+)
+
+// StickyCookie is the name of the cookie of AffinitySticky, unless the
+// document gives another.
+const StickyCookie = "landfall_session"
+
+// Values of Affinity.Scope.
+const (
+	ScopePop   = "pop"
+	ScopeFleet = "fleet"
 )
 
 // Affinity keeps the requests of one session on one node.
 type Affinity struct {
-	By    string `yaml:"by" enum:"none cookie header client_ip" inforce:"none" default:"none" doc:"what names a session"`
-	Name  string `yaml:"name" format:"token" doc:"name of the cookie or header; required by both"`
-	Scope string `yaml:"scope" enum:"pop fleet" default:"pop" doc:"nodes that a session's owner is chosen among"`
+	By    string `yaml:"by" enum:"none cookie header client_ip sticky" default:"none" doc:"what names a session: a cookie or header of the application's, the client's address, or a signed cookie that the node sets itself (sticky)"`
+	Name  string `yaml:"name" format:"token" doc:"name of the cookie or header, required by both; of sticky's cookie, landfall_session unless given"`
+	Scope string `yaml:"scope" enum:"pop fleet" default:"pop" doc:"nodes that keep a session: those of the PoP that it reaches, or of the whole fleet, where the PoP that has it is asked by unicast"`
 }
 
 // Rule is an exception for the requests that match it. It has exactly

@@ -98,14 +98,25 @@ func (h *Health) check(in scope) {
 }
 
 func (a *Affinity) check(in scope) {
-	named := a.By == AffinityCookie || a.By == AffinityHeader
-	switch {
-	case !in.good("by", "name"):
+	if !in.good("by", "name", "scope") {
 		return
-	case named && a.Name == "":
-		in.errorf("name", "missing; by %s needs the name of the %s", a.By, a.By)
-	case !named && in.has("name"):
-		in.errorf("name", "has no effect by %s; remove it, or write by: cookie or by: header", a.By)
+	}
+	switch a.By {
+	case AffinityCookie, AffinityHeader:
+		if a.Name == "" {
+			in.errorf("name", "missing; by %s needs the name of the %s", a.By, a.By)
+		}
+	case AffinitySticky:
+		if a.Name == "" {
+			a.Name = StickyCookie
+		}
+	default:
+		if in.has("name") {
+			in.errorf("name", "has no effect by %s; remove it, or write by: cookie, by: header or by: sticky", a.By)
+		}
+	}
+	if a.By == AffinityNone && a.Scope == ScopeFleet {
+		in.errorf("scope", "has no effect by none; remove it, or say what names a session")
 	}
 }
 
