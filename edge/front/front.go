@@ -59,6 +59,7 @@ type Front struct {
 	open      *open
 	// inFlight counts exchanges, tunnels included.
 	inFlight atomic.Int64
+	tunnels  atomic.Int64
 }
 
 // Listen opens all sockets, so that a taken port is known before anything
@@ -67,13 +68,13 @@ func Listen(conf Config, reg prometheus.Registerer) (*Front, error) {
 	f := &Front{conf: conf, perClient: newPerClient(conf.Limits.ConnsPerClient, conf.Counters), open: newOpen()}
 	f.met = newMetrics(reg, f)
 	f.http1 = http1.New(http1.Config{
-		Handler: conf.Handler, Limits: conf.Limits, Counters: conf.Counters, Log: conf.Log, InFlight: &f.inFlight,
+		Handler: conf.Handler, Limits: conf.Limits, Counters: conf.Counters, Log: conf.Log, InFlight: &f.inFlight, Tunnels: &f.tunnels,
 	}, reg)
 	f.http2 = http2.New(http2.Config{
-		Handler: conf.Handler, Limits: conf.Limits, Counters: conf.Counters, Log: conf.Log, InFlight: &f.inFlight,
+		Handler: conf.Handler, Limits: conf.Limits, Counters: conf.Counters, Log: conf.Log, InFlight: &f.inFlight, Tunnels: &f.tunnels,
 	}, reg)
 	f.http3 = http3.New(http3.Config{
-		Handler: conf.Handler, Limits: conf.Limits, Counters: conf.Counters, Log: conf.Log, InFlight: &f.inFlight,
+		Handler: conf.Handler, Limits: conf.Limits, Counters: conf.Counters, Log: conf.Log, InFlight: &f.inFlight, Tunnels: &f.tunnels,
 	}, reg)
 	if err := f.listen(); err != nil {
 		return nil, errors.Join(err, f.close())
@@ -114,6 +115,42 @@ func (f *Front) addrs(secure bool) (out []netip.AddrPort) {
 	}
 	return out
 }
+
+// Counts is what is open at one moment.
+type Counts struct {
+	// Connections by what they speak; those in a TLS handshake over TCP
+	// speak nothing yet.
+	Handshakes, HTTP1, HTTP2, HTTP3 int
+	// Earlier are those that were there when SetDraining(true) was called;
+	// 0 after SetDraining(false).
+	Earlier int
+	// Accepted counts connections since Listen.
+	Accepted uint64
+	// InFlight are exchanges, tunnels included; not those that are answered
+	// from memory at once.
+	InFlight int
+	// Tunnels are WebSockets and the like.
+	Tunnels int
+}
+
+// Connections returns how many there are.
+func (c Counts) Connections() int { return c.Handshakes + c.HTTP1 + c.HTTP2 + c.HTTP3 }
+
+// Counts returns what is open now.
+func (f *Front) Counts() Counts {
+	c := Counts{InFlight: int(f.inFlight.Load()), Tunnels: int(f.tunnels.Load())}
+	f.open.counts(&c)
+	return c
+}
+
+// SetDraining sends clients away, or stops doing so. Connections that are
+// open are told at once: HTTP/2 and HTTP/3 by GOAWAY, HTTP/1.1 by
+// Connection: close with the next answer, and soon the idle ones end. New
+// ones are accepted and served as ever, since until the routes have moved
+// there is nowhere else for them to go, and are told with their first
+// requests. After SetDraining(false) new connections stay; those that were
+// told go all the same. It may be called at any time.
+func (f *Front) SetDraining(on bool) { f.open.retire(on) }
 
 // Run serves until ctx is done, then drains: HTTP/2 and HTTP/3 clients get
 // GOAWAY, HTTP/1.1 clients Connection: close, and requests in flight may

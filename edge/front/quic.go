@@ -69,7 +69,7 @@ func (f *Front) admitQUIC(base context.Context, e *quicEndpoint, qc *quic.Conn) 
 		Scheme: "https", Client: remote, Local: addrPort(e.Addr()), TLS: &q.tls, Conn: &q.shared,
 	})
 	q.connection.close = func() { q.refuse(noError, "the node stops") }
-	if !f.open.add(&q.connection, s) {
+	if !f.open.add(&q.connection, s, speaksHTTP3) {
 		q.refuse(noError, "the node drains")
 		return
 	}

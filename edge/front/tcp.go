@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/edge/http2"
 	"github.com/landfall-cdn/landfall/edge/wire"
 	"github.com/landfall-cdn/landfall/internal/limits"
 )
@@ -116,7 +117,7 @@ func (f *Front) admit(base context.Context, c net.Conn, secure bool) {
 		_ = t.wire.SetReadDeadline(time.Now().Add(lim.HandshakeTime)) // an error shows in the handshake
 	}
 	t.connection.close = func() { _ = c.Close() } // whoever uses it gets the error
-	if !f.open.add(&t.connection, t) {
+	if !f.open.add(&t.connection, t, shaking) {
 		t.refuse()
 		return
 	}
@@ -155,6 +156,9 @@ func (t *tcpConn) Drain() {
 		_ = t.wire.SetReadDeadline(time.Now().Add(hurried)) // an error shows in the handshake
 	}
 }
+
+// Retire implements session: what follows the handshake is retired.
+func (*tcpConn) Retire() {}
 
 // done ends the handshake's time: from here on deadlines are the server's.
 func (t *tcpConn) done() {
@@ -232,6 +236,14 @@ type served interface {
 	Serve(ctx context.Context)
 }
 
+// speaks returns what a connection in the hands of s counts as.
+func speaks(s served) stage {
+	if _, ok := s.(*http2.Conn); ok {
+		return speaksHTTP2
+	}
+	return speaksHTTP1
+}
+
 // server returns what serves the connection; nil when nothing does, and it
 // is closed.
 func (t *tcpConn) server(p *wire.Plain, protocol string) served {
@@ -251,6 +263,6 @@ func (t *tcpConn) server(p *wire.Plain, protocol string) served {
 // most of what it costs.
 func (t *tcpConn) serve(base context.Context, s served) {
 	defer t.end()
-	t.front.open.becomes(&t.connection, s)
+	t.front.open.becomes(&t.connection, s, speaks(s))
 	s.Serve(base)
 }

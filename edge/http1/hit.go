@@ -39,7 +39,7 @@ func (c *Conn) burst(ctx context.Context) bool {
 			}
 			continue
 		}
-		last := d.head.close || c.draining.Load()
+		last := d.head.close || c.leaving.Load()
 		sent, err := c.answer(&d.hit, last)
 		c.tick(sent)
 		cause := exchange.NoCause

@@ -29,6 +29,8 @@ type Config struct {
 	// request after a pause until all that was asked is answered and handed
 	// to the network.
 	InFlight *atomic.Int64
+	// Tunnels counts connections after a switch of protocols. May be nil.
+	Tunnels *atomic.Int64
 }
 
 // Server is what all connections share.
@@ -43,6 +45,9 @@ type Server struct {
 
 // New returns a Server. reg may be nil.
 func New(conf Config, reg prometheus.Registerer) *Server {
+	if conf.Tunnels == nil {
+		conf.Tunnels = new(atomic.Int64)
+	}
 	return &Server{
 		conf:   conf,
 		met:    newMetrics(reg),
@@ -84,12 +89,15 @@ type Conn struct {
 	why       end  // of the connection
 
 	// tooSlow counts a client that does not take its answer, once.
-	tooSlow  sync.Once
-	draining atomic.Bool
+	tooSlow sync.Once
+	// leaving says that the next answer is the last one.
+	leaving atomic.Bool
 
 	mu sync.Mutex
 	// Guarded by mu.
-	parked bool
+	parked   bool
+	unserved bool // parked without having been asked for anything yet
+	draining bool // leaving, and waits for no request
 }
 
 // Conn returns the server of one connection. What base says holds for all
@@ -110,13 +118,37 @@ func (c *Conn) Serve(ctx context.Context) {
 // Drain lets the exchange in progress end, tells the client that no other
 // follows, and ends a connection that waits for a request.
 func (c *Conn) Drain() {
-	c.draining.Store(true)
+	c.leaving.Store(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.draining = true
 	if c.parked {
 		_ = c.p.SetReadDeadline(past) // cannot fail but on a closed connection
 	}
 }
+
+// retireTime is how long a client that was served may be silent once its
+// connection is retired.
+const retireTime = 2 * time.Second
+
+// Retire tells the client with the next answer that no other follows. A
+// client that was served before gets a moment to ask: closed at once, the
+// connection of a busy one would often end under a request. One that was not
+// is waited for as ever.
+func (c *Conn) Retire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leaving.Swap(true) {
+		return
+	}
+	if c.parked && !c.unserved {
+		_ = c.p.SetReadDeadline(time.Now().Add(retireTime)) // cannot fail but on a closed connection
+	}
+}
+
+// departs reports whether waiting for a request ends sooner than the limits
+// say. mu is held.
+func (c *Conn) departs() bool { return c.draining || c.leaving.Load() && !c.unserved }
 
 // past is a deadline that ends a read at once.
 var past = time.Unix(1, 0)
@@ -154,25 +186,32 @@ func (c *Conn) park() bool {
 }
 
 // await makes a read deadline hold until t, or up to slack less, and lets
-// Drain end the wait. It is false when Drain was there before.
+// Drain and Retire end the wait sooner. It is false when Drain was there
+// before.
 func (c *Conn) await(t time.Time, slack time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.draining.Load() {
+	c.unserved = !c.served
+	switch {
+	case c.draining:
 		return false
+	case c.departs():
+		if soon := time.Now().Add(retireTime); soon.Before(t) {
+			t, slack = soon, 0
+		}
 	}
 	c.bound(t, slack)
 	c.parked = true
 	return true
 }
 
-// wake takes back what await allowed, and reports whether Drain has set the
-// deadline meanwhile, or may have.
+// wake takes back what await allowed, and reports whether Drain or Retire
+// has set the deadline meanwhile, or may have.
 func (c *Conn) wake() (poked bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.parked = false
-	if poked = c.draining.Load(); poked {
+	if poked = c.departs(); poked {
 		c.until = time.Time{}
 	}
 	return poked

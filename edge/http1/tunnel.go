@@ -21,6 +21,7 @@ func (w *writer) Tunnel(h exchange.Header) (io.ReadWriteCloser, error) {
 		return nil, errOrder
 	}
 	w.over, w.tunnel = true, true
+	c.s.conf.Tunnels.Add(1)
 	c.p.Conn.Resume()
 	if err := c.p.SetReadDeadline(time.Time{}); err != nil {
 		return nil, err

@@ -95,7 +95,7 @@ func (w *writer) Head(status int, h exchange.Header, length int64) error {
 	w.headed = true
 	// What a client sent early for a protocol that was not switched to is no
 	// request.
-	w.last = t.head.close || t.r.Upgrade != "" || t.c.draining.Load() || t.body != nil && !t.body.settles()
+	w.last = t.head.close || t.r.Upgrade != "" || t.c.leaving.Load() || t.body != nil && !t.body.settles()
 	w.bare = t.r.Method == http.MethodHead || !mayHaveContent(status)
 	b := appendStatus(make([]byte, 0, 1024), t.r.Proto, status)
 	b = appendFields(b, h)
@@ -197,11 +197,14 @@ func (w *writer) Abort() {
 	w.cut = true
 }
 
-// stop keeps late writers off.
+// stop keeps late writers off. It is called once.
 func (w *writer) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.over = true
+	if w.tunnel {
+		w.t.c.s.conf.Tunnels.Add(-1)
+	}
 }
 
 // answered is how an answer ended.

@@ -42,18 +42,20 @@ type Conn struct {
 	mu sync.Mutex // guards what follows
 
 	// The connection's life.
-	now         time.Time // of the latest wake-up
-	deadline    time.Time // of reading: the next time to look at what is due
-	partial     time.Time // when the part of a frame or head that is here began; zero: there is none
-	quiet       time.Time // when the last stream ended; zero while there is one
-	drain       drain
-	announcedAt time.Time // when the client was told that it will
-	dead        bool      // Serve is about to return
-	broken      bool      // writing has failed
-	lastID      uint32
-	skipped     [2]uint32 // the newest run of streams that were never opened lies between these
-	callID      uint32    // the last stream that GOAWAY named, once draining
-	ourClosed   *recent   // streams that we reset while the client could still be sending on them
+	now       time.Time // of the latest wake-up
+	deadline  time.Time // of reading: the next time to look at what is due
+	partial   time.Time // when the part of a frame or head that is here began; zero: there is none
+	quiet     time.Time // when the last stream ended; zero while there is one
+	drain     drain
+	retiring  bool      // drains once there was a request
+	callAt    time.Time // when the last call is due, once announced
+	answered  bool      // the client has answered that it was
+	dead      bool      // Serve is about to return
+	broken    bool      // writing has failed
+	lastID    uint32
+	skipped   [2]uint32 // the newest run of streams that were never opened lies between these
+	callID    uint32    // the last stream that GOAWAY named, once draining
+	ourClosed *recent   // streams that we reset while the client could still be sending on them
 
 	// Streams.
 	streams map[uint32]*stream
@@ -113,6 +115,10 @@ const (
 // and to take the last one before the connection is closed under it.
 const grace = time.Second
 
+// crossing is how long requests may come after that answer: one goroutine of
+// a client's answers, and another may have begun a request before.
+const crossing = 100 * time.Millisecond
+
 func newConn(s *Server, p *wire.Plain, base exchange.Request) *Conn {
 	c := &Conn{
 		srv:           s,
@@ -143,6 +149,22 @@ func (c *Conn) Serve(ctx context.Context) {
 func (c *Conn) Drain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.startDrain()
+}
+
+// Retire is Drain for a connection that has had a request; one that has not
+// is drained with its first. Requests may come for all of grace, whatever the
+// client answers. It does not wait.
+func (c *Conn) Retire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.retiring = true; c.lastID > 0 {
+		c.startDrain()
+	}
+}
+
+// startDrain tells the client to go, once. mu is held.
+func (c *Conn) startDrain() {
 	if c.drain != notDraining || c.dead {
 		return
 	}
@@ -273,6 +295,9 @@ func (c *Conn) consume() (goOn bool) {
 	if end := c.frames(); end != nil {
 		c.fail(end)
 		return false
+	}
+	if c.retiring && c.lastID > 0 {
+		c.startDrain()
 	}
 	if c.in.len() == 0 {
 		c.in.release()
@@ -437,11 +462,10 @@ func (c *Conn) expire(now time.Time) (next time.Time, end *fault) {
 		next = earlier(next, due)
 	}
 	if c.drain == announced {
-		due := c.announcedAt.Add(grace)
-		if !now.Before(due) {
+		if !now.Before(c.callAt) {
 			c.lastCall()
 		} else {
-			next = earlier(next, due)
+			next = earlier(next, c.callAt)
 		}
 	}
 	for _, s := range c.streams {

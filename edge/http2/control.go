@@ -14,8 +14,8 @@ var drainPing = [8]byte{'l', 'a', 'n', 'd', 'f', 'a', 'l', 'l'}
 func (c *Conn) announce() {
 	c.control = appendGoAway(c.control, maxStreamID, noError, "")
 	c.control = appendPing(c.control, 0, drainPing)
-	c.announcedAt = time.Now() // not c.now: nothing may have woken Serve for long
-	c.remind(c.announcedAt.Add(grace))
+	c.callAt = time.Now().Add(grace) // not c.now: nothing may have woken Serve for long
+	c.remind(c.callAt)
 }
 
 // lastCall accepts no more streams. What the client began before is done.
@@ -98,11 +98,14 @@ func (c *Conn) onPing(f frame, p []byte) *fault {
 	}
 	data := [8]byte(p)
 	if f.has(flagAck) {
-		if c.drain == announced && data == drainPing {
-			c.lastCall()
+		if c.drain != announced || c.answered || data != drainPing {
+			c.spend()
 			return nil
 		}
-		c.spend()
+		if c.answered = true; !c.retiring {
+			c.callAt = earlier(c.callAt, c.now.Add(crossing))
+			c.remind(c.callAt)
+		}
 		return nil
 	}
 	c.spend()

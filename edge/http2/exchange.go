@@ -71,6 +71,9 @@ func (c *Conn) conclude(w *writer) {
 	defer c.mu.Unlock()
 	s, x := w.s, w.s.x
 	x.running, x.wanted = false, false
+	if x.tunnel {
+		c.srv.conf.Tunnels.Add(-1)
+	}
 	x.in.reset()
 	x.cancel()
 	if !s.open {

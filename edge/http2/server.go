@@ -30,6 +30,8 @@ type Config struct {
 	// InFlight counts requests that ServeExchange holds, or whose response
 	// is not wholly written.
 	InFlight *atomic.Int64
+	// Tunnels counts exchanges that have become one. May be nil.
+	Tunnels *atomic.Int64
 }
 
 // Server makes connections. It owns what they share.
@@ -41,6 +43,9 @@ type Server struct {
 
 // New returns a Server, its metrics registered with reg, which may be nil.
 func New(conf Config, reg prometheus.Registerer) *Server {
+	if conf.Tunnels == nil {
+		conf.Tunnels = new(atomic.Int64)
+	}
 	return &Server{conf: conf, met: newMetrics(reg)}
 }
 

@@ -190,6 +190,7 @@ func (w *writer) Tunnel(h exchange.Header) (io.ReadWriteCloser, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.x.tunnel = true
+	c.srv.conf.Tunnels.Add(1)
 	c.flush(s)
 	if err := w.lost(); err != nil {
 		return nil, err

@@ -46,9 +46,10 @@ type Conn struct {
 	quiet quiet
 
 	// Draining; see drain.go.
-	drain   drain
-	next    atomic.Int64 // ID of the next request stream
-	refused atomic.Int64 // ID of the first request stream that is not accepted
+	drain    drain
+	next     atomic.Int64 // ID of the next request stream
+	refused  atomic.Int64 // ID of the first request stream that is not accepted
+	retiring atomic.Bool  // drains once there was a request
 
 	tasks sync.WaitGroup // every goroutine of the connection but Serve's
 }
@@ -111,6 +112,9 @@ func (c *Conn) accept(s stream, id int64) bool {
 	// active one.
 	room := c.workers.room(c.server.conf.Limits.Streams)
 	c.next.Store(id + streamStep)
+	if c.retiring.Load() {
+		c.Drain()
+	}
 	switch {
 	case id >= c.refused.Load():
 		if room {

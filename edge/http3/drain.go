@@ -45,6 +45,16 @@ func (c *Conn) Drain() {
 	}
 }
 
+// Retire is Drain for a connection that has had a request; one that has not
+// drains with its first. Requests have more time to arrive than in a Drain.
+// It may be called from any goroutine.
+func (c *Conn) Retire() {
+	c.retiring.Store(true) // before next is read: accept does it the other way round
+	if c.next.Load() > 0 {
+		c.Drain()
+	}
+}
+
 // beginDrains allows draining from now on: GOAWAY goes over control.
 func (c *Conn) beginDrains(control *quic.SendStream) {
 	d := &c.drain
@@ -67,7 +77,11 @@ const lastStream = 1<<62 - 4
 // goAway drains the connection.
 func (c *Conn) goAway() {
 	c.sendGoAway(lastStream)
-	if !c.wait(c.travel()) {
+	underway := c.travel()
+	if c.retiring.Load() {
+		underway = longestTravel
+	}
+	if !c.wait(underway) {
 		return
 	}
 	c.sendGoAway(c.refuseNew())
@@ -111,10 +125,14 @@ func (c *Conn) sendGoAway(id int64) {
 	_, _ = c.drain.control.Write(b) // fails when the connection is over
 }
 
+const (
+	shortestTravel = 50 * time.Millisecond
+	longestTravel  = time.Second
+)
+
 // travel is how long a message to the client and its answer take.
 func (c *Conn) travel() time.Duration {
-	const shortest, longest = 50 * time.Millisecond, time.Second
-	return min(max(2*c.qc.ConnectionStats().SmoothedRTT, shortest), longest)
+	return min(max(2*c.qc.ConnectionStats().SmoothedRTT, shortestTravel), longestTravel)
 }
 
 // wait reports whether the connection still lived after d.

@@ -29,6 +29,8 @@ type Config struct {
 	// InFlight counts what is held by ServeExchange, or by a hit that is not
 	// wholly sent yet. May be nil.
 	InFlight *atomic.Int64
+	// Tunnels counts exchanges that have become one. May be nil.
+	Tunnels *atomic.Int64
 }
 
 // Server makes the connections of one front end alike.
@@ -45,6 +47,9 @@ type Server struct {
 func New(conf Config, reg prometheus.Registerer) *Server {
 	if conf.InFlight == nil {
 		conf.InFlight = new(atomic.Int64)
+	}
+	if conf.Tunnels == nil {
+		conf.Tunnels = new(atomic.Int64)
 	}
 	if conf.Log == nil {
 		conf.Log = zap.NewNop()

@@ -261,6 +261,7 @@ func (w *writer) Tunnel(h exchange.Header) (io.ReadWriteCloser, error) {
 	}
 	_ = w.s.SetWriteDeadline(time.Time{}) // never fails; silence is limited elsewhere
 	w.tunnel = t
+	w.c.server.conf.Tunnels.Add(1)
 	return t, nil
 }
 
@@ -286,6 +287,7 @@ func (w *writer) finish() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.tunnel != nil {
+		w.c.server.conf.Tunnels.Add(-1)
 		w.tunnel.finish()
 		w.c.ended(w.s)
 		return
