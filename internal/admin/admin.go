@@ -1,5 +1,6 @@
-// Package admin serves a node's own address: health, metrics and profiles. It is
-// never reachable through an address that the node announces.
+// Package admin serves a node's own address: health, metrics, profiles and the
+// operator's API. It is never reachable through an address that the node
+// announces, and knows nothing of what the API does.
 package admin
 
 import (
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,7 +24,9 @@ import (
 
 // Server is the admin listener.
 type Server struct {
+	// Static after Listen.
 	ln   net.Listener
+	mux  *http.ServeMux
 	http *http.Server
 }
 
@@ -48,8 +52,8 @@ func Listen(addr netip.AddrPort, checks *health.Set, metrics *prometheus.Registr
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{ErrorLog: zap.NewStdLog(log), Registry: metrics}))
-	return &Server{ln: ln, http: &http.Server{
-		Handler:           mux,
+	return &Server{ln: ln, mux: mux, http: &http.Server{
+		Handler:           protect(mux),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      time.Minute,
@@ -58,6 +62,10 @@ func Listen(addr netip.AddrPort, checks *health.Set, metrics *prometheus.Registr
 		ErrorLog:          zap.NewStdLog(log),
 	}}, nil
 }
+
+// Handle has h answer what is under a path such as "/v1/". It comes before
+// Run; a path can be given once.
+func (s *Server) Handle(path string, h http.Handler) { s.mux.Handle(path, h) }
 
 // Addr returns the address that is listened on.
 func (s *Server) Addr() netip.AddrPort { return s.ln.Addr().(*net.TCPAddr).AddrPort() }
@@ -74,6 +82,38 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	return nil
+}
+
+// protect refuses requests that change something and that a web page has
+// made an operator's browser send: from another origin, or from its own one
+// after its name was made to lead here (DNS rebinding). Who asks without a
+// browser is not concerned.
+func protect(next http.Handler) http.Handler {
+	deny := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusForbidden, map[string]string{"error": "refused: a page of another origin must not do this"})
+	})
+	origins := http.NewCrossOriginProtection()
+	origins.SetDenyHandler(deny)
+	guarded := origins.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		browser := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""
+		if browser && r.Method != http.MethodGet && r.Method != http.MethodHead && !ours(r.Host) {
+			deny(w, r)
+			return
+		}
+		guarded.ServeHTTP(w, r)
+	})
+}
+
+// ours reports whether a Host cannot be another's: an address, or the name
+// of this machine.
+func ours(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	_, err := netip.ParseAddr(host)
+	return err == nil || host == "localhost"
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
