@@ -13,8 +13,12 @@ import (
 
 // admit checks what must hold before anything looks at the request, and
 // brings it into normal form: after it the request is read-only. What is
-// in normal form already passes unchanged, without an allocation.
+// in normal form already passes unchanged, without an allocation. What
+// another node brings was admitted there.
 func (s *Server) admit(r *exchange.Request) exchange.Refusal {
+	if r.Relayed() {
+		return exchange.Admitted
+	}
 	if r.Refused != exchange.Admitted {
 		return r.Refused
 	}

@@ -17,7 +17,7 @@ import (
 func (s *Server) Hit(r *exchange.Request, h *exchange.Stored) bool {
 	// An IPv6 literal loses its brackets in admit, which a second time would
 	// not take it for one.
-	if strings.HasPrefix(r.Host, "[") || s.admit(r) != exchange.Admitted {
+	if strings.HasPrefix(r.Host, "[") || s.admit(r) != exchange.Admitted || r.Asked > exchange.AskStored {
 		return false
 	}
 	sites := s.sites.Load()
@@ -92,6 +92,9 @@ func (s *Server) write(r *exchange.Request, h *exchange.Stored, age time.Duratio
 	status := cache.Status{Hit: true, TTL: h.Copy.Fresh, HasTTL: true}
 	room = status.Append(room, Name, false)
 	end("cache-status", at)
+	if r.Relayed() {
+		return // the node that the client is at adds the rest
+	}
 	at = len(room)
 	room = s.ids.append(room)
 	r.ID = exchange.Borrowed(room[at:])

@@ -1,11 +1,13 @@
 package edge
 
 import (
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/landfall-cdn/landfall/affinity/relay"
 	"github.com/landfall-cdn/landfall/edge/exchange"
 	"github.com/landfall-cdn/landfall/edge/site"
 )
@@ -19,6 +21,8 @@ type metrics struct {
 	duration  [exchange.NumOutcomes]prometheus.Observer
 	refused   [exchange.NumRefusals]prometheus.Counter
 	failures  [exchange.NumCauses]prometheus.Counter
+	answered  [exchange.NumOutcomes]prometheus.Counter
+	asked     map[exchange.Ask]*[numAskResults]prometheus.Counter
 
 	unrouted                  *siteMetrics // requests of no site
 	panics, loops, ruleErrors prometheus.Counter
@@ -80,6 +84,22 @@ func (m *metrics) vectors(f promauto.Factory) {
 	for r := exchange.Admitted + 1; r < exchange.NumRefusals; r++ {
 		m.refused[r] = refused.WithLabelValues(r.String())
 	}
+	answered := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "landfall_relayed_requests_total", Help: "Requests that other nodes brought here, by outcome; those nodes count them as requests.",
+	}, []string{"outcome"})
+	for o := range m.answered {
+		m.answered[o] = answered.WithLabelValues(exchange.Outcome(o).String())
+	}
+	asked := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "landfall_asked_total", Help: "Requests brought to other nodes, by what was asked of them and what came of it.",
+	}, []string{"asked", "result"})
+	m.asked = map[exchange.Ask]*[numAskResults]prometheus.Counter{}
+	for _, a := range exchange.Asks() {
+		m.asked[a] = &[numAskResults]prometheus.Counter{}
+		for r, word := range askResults {
+			m.asked[a][r] = asked.WithLabelValues(a.String(), word)
+		}
+	}
 	failures := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "landfall_failures_total", Help: "Requests without a whole response, by cause (RFC 9209).",
 	}, []string{"cause"})
@@ -130,4 +150,30 @@ func (s *Server) count(r *exchange.Request, met *siteMetrics, a *account, took t
 	if a.cause != exchange.NoCause {
 		s.met.failures[a.cause].Inc()
 	}
+}
+
+// askResult is what came of asking another node.
+type askResult uint8
+
+const (
+	askAnswered  askResult = iota
+	askDeclined            // it is not that node's to answer
+	askUnreached           // it did not take the request
+	askFailed              // it took it and gave no response
+	numAskResults
+)
+
+var askResults = [numAskResults]string{"answered", "declined", "unreached", "failed"}
+
+// relayed counts what came of asking another node.
+func (m *metrics) relayed(what exchange.Ask, err error) {
+	result := askFailed
+	if err == nil {
+		result = askAnswered
+	} else if _, ok := errors.AsType[*relay.Declined](err); ok {
+		result = askDeclined
+	} else if _, ok := errors.AsType[*relay.Unreached](err); ok {
+		result = askUnreached
+	}
+	m.asked[what][result].Inc()
 }

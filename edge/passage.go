@@ -24,8 +24,9 @@ type passage struct {
 	r   *exchange.Request
 	log *zap.Logger
 
-	site *site.Site   // nil until found
-	met  *siteMetrics // nil until found
+	site   *site.Site   // nil until found
+	met    *siteMetrics // nil until found
+	placed *placed      // nil until it is for the store to answer
 
 	account
 	// uploaded counts the bytes of the request's content. An upload may
@@ -34,7 +35,9 @@ type passage struct {
 }
 
 func (s *Server) begin(ctx context.Context, w exchange.Writer, r *exchange.Request) *passage {
-	r.ID = s.ids.next()
+	if !r.Relayed() {
+		r.ID = s.ids.next()
+	}
 	x := &passage{s: s, ctx: ctx, w: w, r: r, log: s.conf.Log, met: s.met.unrouted}
 	if r.Body != nil {
 		r.Body = &counted{ReadCloser: r.Body, n: &x.uploaded}
@@ -103,6 +106,10 @@ func (x *passage) refuse(why exchange.Refusal) {
 	if limit, ok := limitOf(why); ok {
 		x.s.conf.Counters.Hit(limit)
 	}
+	if x.r.Relayed() {
+		x.decline(0) // the two nodes do not have the same sites
+		return
+	}
 	h := exchange.Header{}
 	switch why {
 	case exchange.BadMethod:
@@ -136,6 +143,11 @@ func (x *passage) fail(err error) {
 		x.w.Abort()
 		return
 	}
+	if peer, ok := x.w.(exchange.PeerWriter); ok {
+		x.status = x.cause.Status()
+		peer.Fail(&exchange.Error{Cause: x.cause, Endpoint: x.endpoint, Err: err})
+		return
+	}
 	h := exchange.Header{{Name: "proxy-status", Value: Name + "; error=" + x.cause.String()}}
 	x.page(x.cause.Status(), h)
 }
@@ -163,4 +175,5 @@ func (x *passage) blame(err error) {
 func (x *passage) served(res *cache.Result) {
 	x.outcome = res.Outcome
 	x.ttl, x.hasTTL = int64(res.Status.TTL/time.Second), res.Status.HasTTL
+	x.from = x.placed.from.Load()
 }

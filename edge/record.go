@@ -25,6 +25,7 @@ type account struct {
 	status    int    // of the final response; 0 while no head was sent
 	ttl       int64  // seconds left, when hasTTL
 	hasTTL    bool
+	from      *answered     // the other node that answered; nil when none did
 	sent      int64         // bytes of the response's content
 	received  int64         // bytes of the request's content
 	firstByte time.Duration // 0 while no head was sent; atOnce
@@ -41,6 +42,10 @@ func (s *Server) settle(r *exchange.Request, met *siteMetrics, a *account) {
 	took := now.Sub(r.Arrived)
 	if a.firstByte == atOnce {
 		a.firstByte = took
+	}
+	if r.Relayed() {
+		s.met.answered[a.outcome].Inc() // the client's node counts and records it
+		return
 	}
 	s.count(r, met, a, took)
 	if s.conf.Access == nil {
@@ -88,6 +93,10 @@ func appendRecord(b []byte, r *exchange.Request, site string, a *account, now ti
 	}
 	if a.hasTTL {
 		b = strconv.AppendInt(append(b, `,"ttl":`...), a.ttl, 10)
+	}
+	if a.from != nil {
+		b = strconv.AppendUint(append(b, `,"peer":`...), uint64(a.from.node), 10)
+		b = append(append(append(b, `,"asked":"`...), a.from.asked.String()...), '"')
 	}
 	return append(appendFailure(b, a), "}\n"...)
 }

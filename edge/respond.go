@@ -15,6 +15,7 @@ import (
 // error when the client did not get all of it.
 func (x *passage) respond(res *cache.Result) error {
 	x.served(res)
+	x.tell(res)
 	resp := res.Response
 	sel := x.selects(res)
 	h := x.fields(resp.Header, res)
@@ -100,8 +101,17 @@ func (x *passage) part(res *cache.Result, h exchange.Header, sel selected) error
 func (x *passage) fields(h exchange.Header, res *cache.Result) exchange.Header {
 	// An origin's Alt-Svc names the origin's ports, not ours.
 	h.Del("alt-svc")
-	h.Add("via", "1.1 "+Name)
+	if x.from != nil && x.from.status != "" {
+		h.Add("cache-status", x.from.status)
+	}
 	h.Add("cache-status", string(res.Status.Append(make([]byte, 0, 64), Name, false)))
+	if cookie := x.cookie(res); cookie != "" {
+		h.Add("set-cookie", cookie)
+	}
+	if x.r.Relayed() {
+		return h // the node that the client is at adds the rest
+	}
+	h.Add("via", "1.1 "+Name)
 	return x.own(h)
 }
 

@@ -32,6 +32,8 @@ type Config struct {
 	// authorization for a path of a host, if an order is in flight. May be
 	// nil.
 	Challenge func(host, path string) (keyAuthorization string, ok bool)
+	// Pop is the PoP that the node stands in.
+	Pop *Pop
 	// Access receives one record per request, a line each. May be nil.
 	Access io.Writer
 	Log    *zap.Logger
@@ -101,7 +103,16 @@ func (s *Server) ServeExchange(ctx context.Context, w exchange.Writer, r *exchan
 		x.synthesize(answer)
 		return
 	}
-	res, err := s.store.Serve(ctx, r, policy, st.Origin)
+	if owner, declined := s.declines(r); declined {
+		x.decline(owner)
+		return
+	}
+	x.placed = s.place(r, st, policy)
+	res, err := x.result(policy)
+	if errors.Is(err, errNotStored) {
+		x.decline(0)
+		return
+	}
 	if err != nil {
 		x.fail(err)
 		return

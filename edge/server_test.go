@@ -100,7 +100,7 @@ func serving(t testing.TB, shop, blog *site.Site) *under {
 		Challenge: func(host, path string) (string, bool) {
 			return "proof", host == "shop.example" && path == challengePath+"token"
 		},
-		Access: u.access, Log: zap.New(logCore),
+		Access: u.access, Log: zap.New(logCore), Pop: alone(t),
 	}, store, u.reg)
 	if err != nil {
 		t.Fatal(err)

@@ -20,9 +20,16 @@ func (x *passage) tunnel(res *cache.Result) {
 	x.outcome = exchange.Tunnel
 	origin := res.Response.Tunnel
 	h := res.Response.Header
-	h.Add("via", "1.1 "+Name)
+	if cookie := x.cookie(res); cookie != "" {
+		h.Add("set-cookie", cookie)
+	}
+	if !x.r.Relayed() {
+		h.Add("via", "1.1 "+Name)
+		h = x.own(h)
+	}
+	x.from = x.placed.from.Load()
 	x.status, x.firstByte = http.StatusSwitchingProtocols, time.Since(x.r.Arrived)
-	client, err := x.w.Tunnel(x.own(h))
+	client, err := x.w.Tunnel(h)
 	if err != nil {
 		x.note(errors.Join(err, origin.Close()))
 		return

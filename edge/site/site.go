@@ -6,6 +6,7 @@ package site
 import (
 	"fmt"
 
+	"github.com/landfall-cdn/landfall/affinity/sessions"
 	"github.com/landfall-cdn/landfall/cache"
 	"github.com/landfall-cdn/landfall/edge/exchange"
 	"github.com/landfall-cdn/landfall/internal/hostname"
@@ -23,6 +24,12 @@ type Site struct {
 	Cache  cache.Policy
 	Rules  []Rule
 	Origin exchange.Filler
+
+	// Affinity says which requests belong to a session, and so to one node.
+	Affinity sessions.Affinity
+	// Local has every node fill for itself what is for all, instead of the
+	// one that owns the key.
+	Local bool
 }
 
 // Table finds a site by host.
