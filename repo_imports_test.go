@@ -43,11 +43,11 @@ var arrows = []arrow{
 		why:  "the vocabulary of the path is imported by all, so it imports nothing of ours",
 	},
 	{
-		from: "edge/site", to: []string{"edge/exchange", "cache"},
+		from: "edge/site", to: []string{"edge/exchange", "cache", "affinity/sessions"},
 		why: "a site compiles policy into a table; what fetches or serves is bound to it by cmd",
 	},
 	{
-		from: "edge", to: []string{"edge/exchange", "edge/message", "edge/site", "cache", "affinity", "affinity/relay", "tls/..."},
+		from: "edge", to: []string{"edge/exchange", "edge/message", "edge/site", "cache", "affinity", "affinity/relay", "affinity/sessions", "tls/..."},
 		why: "edge is the path of a request; it meets origins as fillers only, and routes can be withdrawn while it hangs",
 	},
 	{
@@ -84,6 +84,10 @@ var arrows = []arrow{
 	{
 		from: "affinity/relay", to: []string{"affinity", "edge/exchange"},
 		why: "the relay is one hop to a peer; what the peer does with it is the business of the peer's edge",
+	},
+	{
+		from: "affinity/sessions", to: []string{"affinity", "edge/exchange"},
+		why: "which session a request belongs to can be read off it; what is done about that is the edge's",
 	},
 	{
 		from: "affinity/members", to: []string{"affinity"},

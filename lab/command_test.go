@@ -57,7 +57,7 @@ func TestExitCodes(t *testing.T) {
 		{"no such verb", []string{"frobnicate"}, 2, []string{"frobnicate"}},
 		{"no such flag", []string{"run", "--nope"}, 2, []string{"--nope"}},
 		{"run without a file", []string{"run"}, 2, []string{"--config"}},
-		{"several nodes", []string{"dev", "--nodes", "3"}, 2, []string{"one node"}},
+		{"too many nodes", []string{"dev", "--nodes", "17"}, 2, []string{"1 to 16"}},
 		{"origin without scheme", []string{"dev", "--origin", "localhost"}, 2, []string{"--origin"}},
 		{"no such file", []string{"run", "--config", filepath.Join(dir, "none.yaml")}, 1, []string{"none.yaml"}},
 		{"good site", []string{"check", "-f", write("good.yaml", "hostnames: [a.example]\norigins: [\"https://b.example\"]\n")}, 0, []string{"site good: ok"}},

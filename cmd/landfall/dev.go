@@ -26,8 +26,10 @@ import (
 type devCmd struct {
 	Listen netip.AddrPort `default:"127.0.0.1:8443" help:"HTTPS, over TCP and UDP."`
 	HTTP   netip.AddrPort `default:"127.0.0.1:8080" help:"Plain HTTP."`
-	Admin  netip.AddrPort `default:"127.0.0.1:9080" help:"Health and metrics."`
-	Nodes  int            `default:"1" help:"Number of nodes; this version runs one."`
+	Admin  netip.AddrPort `default:"127.0.0.1:9080" help:"Health, metrics and the API."`
+	Peer   netip.AddrPort `default:"127.0.0.1:7443" help:"With --nodes: the relay between nodes."`
+	Gossip netip.AddrPort `default:"127.0.0.1:7946" help:"With --nodes: the gossip between nodes."`
+	Nodes  int            `default:"1" help:"Number of nodes, 1 to 16, each a process of its own; every address above is the first one's, and its port is counted up for the others."`
 	Origin *url.URL       `placeholder:"URL" help:"Origin of your own instead of the demo, such as http://127.0.0.1:3000."`
 	Dir    string         `type:"path" default:"${config_dir}" help:"Folder for the local CA, the site document and the access log."`
 }
@@ -43,8 +45,8 @@ func defaultDir() string {
 
 // Run runs a node with everything that it needs on this machine.
 func (d *devCmd) Run(c *console) error {
-	if d.Nodes != 1 {
-		return fmt.Errorf("%w: --nodes %d: this version runs one node; a PoP of several comes with a later one", errUsage, d.Nodes)
+	if d.Nodes < 1 || d.Nodes > maxDevNodes {
+		return fmt.Errorf("%w: --nodes %d: expected 1 to %d", errUsage, d.Nodes, maxDevNodes)
 	}
 	if o := d.Origin; o != nil && (o.Scheme != "http" && o.Scheme != "https" || o.String() != o.Scheme+"://"+o.Host && o.String() != o.Scheme+"://"+o.Host+"/") {
 		return fmt.Errorf("%w: --origin %s: give scheme and host, and nothing else, such as http://127.0.0.1:3000", errUsage, o.Redacted())
@@ -59,6 +61,9 @@ func (d *devCmd) Run(c *console) error {
 		return err
 	}
 	defer unlock()
+	if d.Nodes != 1 {
+		return d.runPop(c)
+	}
 	log := obs.NewLogger(zapcore.AddSync(c.err), zapcore.WarnLevel)
 	defer obs.Redirect(log)()
 	before, origin, err := d.origin()
@@ -71,7 +76,7 @@ func (d *devCmd) Run(c *console) error {
 	}
 	fitMemory(conf, log)
 	var n *node.Node
-	n, err = node.New(conf, node.Options{Log: log, Fallback: "demo", Before: before, Started: func() { d.greet(c, n, origin) }})
+	n, err = node.New(conf, node.Options{Log: log, Version: version, Fallback: "demo", Before: before, Started: func() { d.greet(c, n, origin) }})
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -27,12 +28,18 @@ const (
 	exitDeadline = 3
 )
 
-// errUsage marks an error as one of usage.
-var errUsage = errors.New("usage")
+// What an error is marked with for its exit code.
+var (
+	errUsage    = errors.New("usage")
+	errRefused  = errors.New("refused")
+	errDeadline = errors.New("the deadline has passed")
+)
 
 type cli struct {
 	Dev     devCmd     `cmd:"" help:"Run a node, a demo origin and a local CA on this machine: no root, no configuration."`
 	Run     runCmd     `cmd:"" help:"Run one node."`
+	Node    nodeCmd    `cmd:"" help:"See the nodes of a PoP, send one away, take one back."`
+	Ring    ringCmd    `cmd:"" help:"See who owns what."`
 	Check   checkCmd   `cmd:"" help:"Validate a node file or site documents, print every error, change nothing."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 	Speaker speakerCmd `cmd:"" hidden:"" help:"The BGP speaker; started by run."`
@@ -45,6 +52,8 @@ type console struct {
 	in     io.Reader
 	out    io.Writer
 	err    io.Writer
+	// transport carries what verbs ask a node; nil is the network.
+	transport http.RoundTripper
 }
 
 func main() {
@@ -64,7 +73,7 @@ func execute(args []string, c *console) int {
 		kong.UsageOnError(),
 		kong.Writers(c.out, c.err),
 		kong.Exit(func(int) { exited = true }),
-		kong.Vars{"config_dir": defaultDir()},
+		kong.Vars{"config_dir": defaultDir(), "admin": defaultAdmin},
 	)
 	if err != nil {
 		_, _ = fmt.Fprintln(c.err, "landfall: BUG:", err)
@@ -84,10 +93,10 @@ func execute(args []string, c *console) int {
 	switch err := parsed.Run(c); {
 	case err == nil:
 		return exitDone
-	case errors.Is(err, errUsage):
+	case errors.Is(err, errUsage), errors.Is(err, errRefused):
 		_, _ = fmt.Fprintln(c.err, "landfall:", err)
 		return exitUsage
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, errDeadline), errors.Is(err, context.DeadlineExceeded):
 		_, _ = fmt.Fprintln(c.err, "landfall:", err)
 		return exitDeadline
 	default:

@@ -13,7 +13,8 @@ import (
 )
 
 type runCmd struct {
-	Config string `required:"" type:"path" placeholder:"FILE" help:"Node file."`
+	Config   string `required:"" type:"path" placeholder:"FILE" help:"Node file."`
+	Fallback string `hidden:"" help:"Site for clients that name none; for landfall dev."`
 }
 
 // Run runs one node until a signal ends it.
@@ -37,7 +38,7 @@ func (r *runCmd) Run(c *console) error {
 		log.Warn(d.String())
 	}
 	fitMemory(conf, log)
-	n, err := node.New(conf, node.Options{Log: log})
+	n, err := node.New(conf, node.Options{Log: log, Version: version, Fallback: r.Fallback})
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,9 @@ package node
 import (
 	"crypto/tls"
 	"fmt"
+	"strings"
 
+	"github.com/landfall-cdn/landfall/affinity/sessions"
 	"github.com/landfall-cdn/landfall/cache"
 	"github.com/landfall-cdn/landfall/configs"
 	"github.com/landfall-cdn/landfall/edge/site"
@@ -44,6 +46,7 @@ func (c *compiler) compile(conf *configs.Site) (*compiled, error) {
 	}
 	st := &site.Site{
 		Name: conf.Name, Hostnames: conf.Hostnames,
+		Affinity: siteAffinity(conf), Local: conf.Cache.Placement == configs.PlacementLocal,
 		ServePlain: conf.HTTP == configs.HTTPServe,
 		Cache:      c.cachePolicy(conf), Origin: o,
 	}
@@ -105,6 +108,22 @@ var setCookie = map[string]cache.SetCookie{
 	configs.SetCookieBypass: cache.SetCookieBypass,
 	configs.SetCookieStrip:  cache.SetCookieStrip,
 	configs.SetCookieStore:  cache.SetCookieStore,
+}
+
+var sessionsBy = map[string]sessions.By{
+	configs.AffinityNone:     sessions.None,
+	configs.AffinityCookie:   sessions.FromCookie,
+	configs.AffinityHeader:   sessions.FromHeader,
+	configs.AffinityClientIP: sessions.FromClient,
+	configs.AffinitySticky:   sessions.Sticky,
+}
+
+func siteAffinity(conf *configs.Site) sessions.Affinity {
+	a := sessions.Affinity{By: sessionsBy[conf.Affinity.By], Name: conf.Affinity.Name, Fleet: conf.Affinity.Scope == configs.ScopeFleet}
+	if a.By == sessions.FromHeader {
+		a.Name = strings.ToLower(a.Name)
+	}
+	return a
 }
 
 // rule returns one compiled rule for each action: the first of each kind

@@ -7,10 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,11 +18,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.uber.org/zap"
 
+	"github.com/landfall-cdn/landfall/affinity"
 	"github.com/landfall-cdn/landfall/cache"
 	"github.com/landfall-cdn/landfall/configs"
 	"github.com/landfall-cdn/landfall/edge"
 	"github.com/landfall-cdn/landfall/edge/front"
 	"github.com/landfall-cdn/landfall/internal/admin"
+	"github.com/landfall-cdn/landfall/internal/admin/pop"
 	"github.com/landfall-cdn/landfall/internal/group"
 	"github.com/landfall-cdn/landfall/internal/health"
 	"github.com/landfall-cdn/landfall/internal/limits"
@@ -31,6 +33,7 @@ import (
 	"github.com/landfall-cdn/landfall/tls/certs"
 	"github.com/landfall-cdn/landfall/tls/certs/issue"
 	"github.com/landfall-cdn/landfall/tls/certs/local"
+	"github.com/landfall-cdn/landfall/tls/identity"
 	"github.com/landfall-cdn/landfall/tls/policy"
 	"github.com/landfall-cdn/landfall/tls/tickets"
 )
@@ -38,6 +41,8 @@ import (
 // Options are what a node file does not say.
 type Options struct {
 	Log *zap.Logger
+	// Version is the program's, for other nodes and operators.
+	Version string
 	// Fallback names the site for clients without SNI, "" for none.
 	Fallback string
 	// Before are parts to start ahead of the node's own.
@@ -56,6 +61,12 @@ type Node struct {
 	counters *limits.Counters
 	checks   *health.Set
 
+	// secret is what the nodes of the PoP share, nil alone; ring has the keys
+	// that come from it.
+	secret []byte
+	ring   *tickets.Ring
+	ech    *tickets.ECH // nil without tls.ech
+
 	access    *obs.AccessLog
 	authority *local.Authority
 	issuer    *issue.Issuer
@@ -67,8 +78,7 @@ type Node struct {
 	admin     *admin.Server
 	sites     *sites
 	announcer *announcer // nil without bgp
-
-	draining atomic.Bool
+	pop       *popPart
 }
 
 // New opens what a node needs: folders, keys, sockets. An error says what
@@ -82,7 +92,7 @@ func New(conf *configs.Node, opts Options) (*Node, error) {
 	}
 	n.metrics.MustRegister(n.counters, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func() error{n.openState, n.openTLS, n.openPath, n.openSites, n.openBGP, n.openSockets} {
+	for _, step := range []func() error{n.openState, n.openKeys, n.openTLS, n.openPath, n.openSites, n.openBGP, n.openSockets} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -109,12 +119,29 @@ func (n *Node) openState() (err error) {
 	return nil
 }
 
-func (n *Node) openTLS() error {
-	ring, err := tickets.New(tickets.Config{})
-	if err != nil {
-		return err
+// openKeys derives what nodes of a PoP have in common from its secret. A
+// node alone makes keys up, which end with the process.
+func (n *Node) openKeys() (err error) {
+	if n.conf.Pop != nil {
+		if n.secret, err = n.conf.Pop.Secret.Read(); err == nil {
+			err = identity.CheckSecret(n.secret)
+		}
+		if err != nil {
+			return fmt.Errorf("pop.secret: %w", err)
+		}
 	}
-	if n.authority, err = local.Open(filepath.Join(n.conf.State, "ca"), time.Now()); err != nil {
+	n.ring, err = tickets.New(tickets.Config{Secret: n.secret})
+	return err
+}
+
+func (n *Node) openTLS() (err error) {
+	dir := filepath.Join(n.conf.State, "ca")
+	if n.secret != nil {
+		n.authority, err = local.Derived(n.secret, dir, time.Now())
+	} else {
+		n.authority, err = local.Open(dir, time.Now())
+	}
+	if err != nil {
 		return err
 	}
 	issue.SetProcessDefaults(n.log.Named("acme"), "landfall")
@@ -122,7 +149,14 @@ func (n *Node) openTLS() error {
 		return err
 	}
 	n.certs = certs.New(certs.Config{Authority: n.authority, Issuer: n.issuer, Log: n.log.Named("certs"), Registerer: n.metrics})
-	n.policy = policy.New(policy.Config{Tickets: ring, Challenges: n.issuer, Registerer: n.metrics})
+	p := policy.Config{Tickets: n.ring, Challenges: n.issuer, Registerer: n.metrics}
+	if c := n.conf.TLS.ECH; c != nil {
+		if n.ech, err = n.ring.ECH(c.PublicName); err != nil {
+			return fmt.Errorf("tls.ech: %w", err)
+		}
+		p.ECH = n.ech.Keys
+	}
+	n.policy = policy.New(p)
 	return nil
 }
 
@@ -137,6 +171,9 @@ func (n *Node) newIssuer() (*issue.Issuer, error) {
 		Log:        n.log,
 		Registerer: n.metrics,
 	}
+	if n.conf.Pop != nil {
+		c.Share = sharing{n}
+	}
 	if eab := n.conf.ACME.EAB; eab != nil {
 		key, err := eab.MACKey.Read()
 		if err != nil {
@@ -148,14 +185,20 @@ func (n *Node) newIssuer() (*issue.Issuer, error) {
 }
 
 func (n *Node) openPath() (err error) {
-	n.store, err = cache.New(cache.Config{Memory: n.conf.Cache.Memory, Limits: n.conf.Limits, Log: n.log.Named("cache")}, n.counters, n.metrics)
+	n.store, err = cache.New(cache.Config{
+		Memory: n.conf.Cache.Memory, Limits: n.conf.Limits, Log: n.log.Named("cache"),
+		Invalidated: func(keys []string) { n.pop.invalidated(keys) },
+	}, n.counters, n.metrics)
 	if err != nil {
+		return err
+	}
+	if err := n.openPop(); err != nil {
 		return err
 	}
 	n.edge, err = edge.New(edge.Config{
 		Limits: n.conf.Limits, Counters: n.counters, HTTPSPort: n.httpsPort,
-		Challenge: n.issuer.HandleHTTPChallenge,
-		Access:    n.access.Writer(), Log: n.log.Named("edge"),
+		Challenge: n.issuer.HandleHTTPChallenge, Pop: n.pop.forEdge(),
+		Access: n.access.Writer(), Log: n.log.Named("edge"),
 	}, n.store, n.metrics)
 	return err
 }
@@ -178,18 +221,20 @@ func (n *Node) openSockets() (err error) {
 	if n.admin, err = admin.Listen(n.conf.Admin.Listen, n.checks, n.metrics, n.log.Named("admin")); err != nil {
 		return err
 	}
-	ring, err := tickets.New(tickets.Config{})
-	if err != nil {
-		return err
+	n.admin.Handle("/v1/", pop.Handler(operator{n.pop}))
+	n.admin.Handle("GET /v1/ech", http.HandlerFunc(n.serveECH))
+	if err := n.pop.listen(); err != nil {
+		return errors.Join(err, n.admin.Close())
 	}
 	n.front, err = front.Listen(front.Config{
 		HTTPS: n.conf.Listen.HTTPS, HTTP: n.conf.Listen.HTTP, TLS: n.policy.ServerConfig(),
-		ResetKey: ring.ResetKey(), TokenKey: ring.TokenKey(),
+		ResetKey: n.ring.ResetKey(), TokenKey: n.ring.TokenKey(),
 		Handler: n.edge, Limits: n.conf.Limits, Counters: n.counters, Drain: n.conf.Drain.Timeout, Log: n.log.Named("front"),
 	}, n.metrics)
 	if err != nil {
 		return errors.Join(err, n.admin.Close())
 	}
+	n.pop.drain = &drain{log: n.log, front: n.front, state: n.pop.state}
 	return nil
 }
 
@@ -208,6 +253,9 @@ func (n *Node) parts() []group.Part {
 		group.Part{Name: "cache", Run: n.store.Run, Stop: stopSlack},
 		group.Part{Name: "sites", Run: n.sites.Run, Stop: stopSlack},
 		group.Part{Name: "admin", Run: n.admin.Run, Stop: stopSlack},
+	)
+	parts = append(parts, n.pop.parts()...)
+	parts = append(parts,
 		group.Part{Name: "edge", Run: n.front.Run, Stop: n.conf.Drain.Timeout + stopSlack},
 	)
 	if n.announcer != nil {
@@ -219,6 +267,7 @@ func (n *Node) parts() []group.Part {
 func (n *Node) started(ctx context.Context, ready func()) error {
 	n.log.Info("serving", zap.Int("node", int(n.conf.Node.ID)), zap.String("name", n.conf.Node.Name),
 		zap.Stringers("https", n.front.HTTPSAddrs()), zap.Stringers("http", n.front.HTTPAddrs()), zap.Stringer("admin", n.admin.Addr()))
+	n.pop.state(affinity.Active)
 	if n.opts.Started != nil {
 		n.opts.Started()
 	}
@@ -231,13 +280,13 @@ func (n *Node) started(ctx context.Context, ready func()) error {
 // drain.
 func (n *Node) Run(ctx context.Context, urgent <-chan struct{}) error {
 	n.checks.Require("draining", func() error {
-		if n.draining.Load() {
+		if _, _, on := n.pop.drain.drains(); on {
 			return errors.New("the node is draining")
 		}
 		return nil
 	})
 	stop := context.AfterFunc(ctx, func() {
-		n.draining.Store(true)
+		n.pop.drain.stop()
 		n.log.Info("draining", zap.Duration("limit", n.conf.Drain.Timeout))
 	})
 	defer stop()

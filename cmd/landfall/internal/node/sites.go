@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/fsnotify/fsnotify"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -53,6 +56,10 @@ type sites struct {
 	inForce  int      // sites in force
 	refused  int      // documents refused
 	lastErr  error    // why the folder could not be read
+
+	// sum is a hash of the documents in force: nodes with the same sites have
+	// the same.
+	sum atomic.Uint64
 }
 
 // document is one site document as it was read.
@@ -278,7 +285,15 @@ func (s *sites) keep(docs []*document) {
 		}
 	}
 	s.serving = now
+	h := xxhash.New()
+	for _, file := range slices.Sorted(maps.Keys(now)) {
+		_, _ = fmt.Fprintf(h, "%q %q ", file, now[file].data) // a hash takes everything
+	}
+	s.sum.Store(h.Sum64())
 }
+
+// hash returns that of the documents in force, 0 before there are any.
+func (s *sites) hash() uint64 { return s.sum.Load() }
 
 // runningOrigin is an origin and the goroutine of its health checks.
 type runningOrigin struct {

@@ -1,0 +1,159 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/landfall-cdn/landfall/affinity"
+	"github.com/landfall-cdn/landfall/affinity/relay"
+	"github.com/landfall-cdn/landfall/internal/admin/pop"
+)
+
+// What nodes tell and ask one another beside requests. A name and its
+// message stay what they are, or get a new name: nodes of two versions meet
+// in every roll-out.
+const (
+	callInvalidate = "invalidate" // keys that an unsafe request made void
+	callShare      = "share"      // a challenge or a certificate
+	callDescribe   = "describe"   // what the node says of itself
+	callDrain      = "drain"
+	callUndrain    = "undrain"
+	callProgress   = "progress"
+)
+
+// tellTime bounds how long one node is waited for when all are told.
+const tellTime = time.Second
+
+// shared is the message of callShare.
+type shared struct {
+	Kind, Name string
+	Data       []byte
+}
+
+// order is the message of callDrain.
+type order struct{ Deadline time.Duration }
+
+// calls are what other nodes may call here.
+func (p *popPart) calls() map[string]relay.CallFunc {
+	return map[string]relay.CallFunc{
+		callInvalidate: p.invalidate,
+		callShare:      p.receive,
+		callDescribe: func(context.Context, affinity.NodeID, []byte) ([]byte, error) {
+			return json.Marshal(p.describe())
+		},
+		callDrain: func(_ context.Context, _ affinity.NodeID, payload []byte) ([]byte, error) {
+			var o order
+			if err := json.Unmarshal(payload, &o); err != nil {
+				return nil, err
+			}
+			p.drain.begin(o.Deadline)
+			return nil, nil
+		},
+		callUndrain: func(context.Context, affinity.NodeID, []byte) ([]byte, error) {
+			return nil, p.drain.end()
+		},
+		callProgress: func(context.Context, affinity.NodeID, []byte) ([]byte, error) {
+			return json.Marshal(p.progress())
+		},
+	}
+}
+
+func (p *popPart) invalidate(_ context.Context, _ affinity.NodeID, payload []byte) ([]byte, error) {
+	var keys []string
+	if err := json.Unmarshal(payload, &keys); err != nil {
+		return nil, err
+	}
+	p.node.store.Invalidate(keys)
+	return nil, nil
+}
+
+func (p *popPart) receive(_ context.Context, _ affinity.NodeID, payload []byte) ([]byte, error) {
+	var s shared
+	if err := json.Unmarshal(payload, &s); err != nil {
+		return nil, err
+	}
+	return nil, p.node.issuer.Receive(s.Kind, s.Name, s.Data)
+}
+
+// invalidated tells all nodes which keys an unsafe request has made void
+// (RFC 9111, 4.4), before its client is answered: whoever asks next, at
+// whichever node, gets what is new. A node that cannot be told has what it
+// has until it is stale.
+func (p *popPart) invalidated(keys []string) {
+	payload, err := json.Marshal(keys)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), p.node.conf.Limits.RelaySilence)
+		defer cancel()
+		err = p.tell(ctx, callInvalidate, payload)
+	}
+	if err != nil {
+		p.untold.Inc()
+	}
+}
+
+// tell calls all nodes of the PoP that can be reached, at once, and waits
+// for them.
+func (p *popPart) tell(ctx context.Context, name string, payload []byte) error {
+	if p.peers == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, tellTime)
+	defer cancel()
+	var all sync.WaitGroup
+	members := p.current.Load().view.Members
+	errs := make([]error, len(members))
+	for i, m := range members {
+		if m.ID == p.self.ID || !p.peers.Reachable(m.ID) {
+			continue
+		}
+		all.Go(func() {
+			if _, err := p.peers.Call(ctx, m.ID, name, payload); err != nil {
+				errs[i] = fmt.Errorf("node %s: %w", m.Name, err)
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// sharing is how the nodes' certificates are one set. It implements
+// issue.Share.
+type sharing struct{ n *Node }
+
+// Orders implements issue.Share: the node that owns a name orders its
+// certificate.
+func (s sharing) Orders(name string) bool {
+	table, _ := s.n.pop.table()
+	return table.Place("certificate " + name).Mine
+}
+
+// Publish implements issue.Share.
+func (s sharing) Publish(ctx context.Context, kind, name string, data []byte) error {
+	payload, err := json.Marshal(shared{kind, name, data})
+	if err != nil {
+		return err
+	}
+	return s.n.pop.tell(ctx, callShare, payload)
+}
+
+// call calls one node and decodes what it says; out may be nil.
+func (p *popPart) call(ctx context.Context, to affinity.NodeID, name string, in, out any) error {
+	payload, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, tellTime)
+	defer cancel()
+	answer, err := p.peers.Call(ctx, to, name, payload)
+	if err != nil {
+		return fmt.Errorf("%w: %w", pop.ErrNotHeard, err)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(answer, out)
+}

@@ -1,0 +1,269 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"go.uber.org/zap"
+
+	"github.com/landfall-cdn/landfall/affinity"
+	"github.com/landfall-cdn/landfall/affinity/members"
+	"github.com/landfall-cdn/landfall/affinity/relay"
+	"github.com/landfall-cdn/landfall/affinity/sessions"
+	"github.com/landfall-cdn/landfall/configs"
+	"github.com/landfall-cdn/landfall/edge"
+	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/internal/group"
+	"github.com/landfall-cdn/landfall/tls/identity"
+)
+
+// popPart is the node's part in its PoP: from gossip to a table, and from a
+// table to who is asked. A node without pop in its file is a PoP of one.
+type popPart struct {
+	// Static after openPop.
+	node     *Node
+	self     affinity.Member
+	identity *identity.Identity // nil alone
+	members  *members.Members   // nil alone
+	peers    *relay.Peers       // nil alone
+	server   *relay.Server      // nil alone
+	sessions *sessions.Table
+	siblings map[affinity.NodeID]netip.AddrPort
+	drain    *drain
+	builds   prometheus.Observer
+	failed   prometheus.Counter
+	untold   prometheus.Counter
+
+	// Swapped whole by publish, read without a lock.
+	current atomic.Pointer[tabled]
+}
+
+// tabled is a table, the view that it is of, and since when its owners are
+// who they are.
+type tabled struct {
+	table *affinity.Table
+	view  affinity.View
+	since time.Time
+}
+
+func (n *Node) openPop() error {
+	conf := n.conf
+	p := &popPart{
+		node: n, sessions: sessions.New(n.conf.Limits, n.counters, n.metrics),
+		self: affinity.Member{
+			Node: affinity.Node{ID: affinity.NodeID(conf.Node.ID), Name: conf.Node.Name},
+			L4:   affinity.Active, L7: affinity.Active, Peer: conf.Listen.Peer,
+		},
+		siblings: map[affinity.NodeID]netip.AddrPort{},
+	}
+	n.pop = p
+	p.register(n.metrics)
+	if conf.Pop == nil {
+		return p.publish(affinity.View{Generation: 1, Members: []affinity.Member{p.self}})
+	}
+	p.self.Weight = conf.Pop.Weight
+	p.self.L4, p.self.L7 = affinity.Joining, affinity.Joining
+	if err := p.publish(affinity.View{Generation: 1, Members: []affinity.Member{p.self}}); err != nil {
+		return err
+	}
+	return p.join(conf.Pop)
+}
+
+// register adds what a table has to say of itself. Nodes whose hashes
+// differ for long see different nodes.
+func (p *popPart) register(reg prometheus.Registerer) {
+	f := promauto.With(reg)
+	gauge := func(name, help string, value func(t *tabled) float64) {
+		f.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(p.current.Load()) })
+	}
+	gauge("landfall_table_hash", "The owners of all partitions, hashed to 48 bits: nodes that agree have the same.",
+		func(t *tabled) float64 { return float64(t.table.Hash() & (1<<48 - 1)) })
+	gauge("landfall_table_generation", "Views that this node has seen.",
+		func(t *tabled) float64 { return float64(t.table.Generation()) })
+	gauge("landfall_table_partitions", "Partitions that this node owns, of 16381.",
+		func(t *tabled) float64 { return float64(t.table.Count(p.self.ID)) })
+	gauge("landfall_table_nodes", "Nodes that own partitions.",
+		func(t *tabled) float64 { return float64(len(t.table.Owners())) })
+	p.builds = f.NewHistogram(prometheus.HistogramOpts{
+		Name: "landfall_table_build_seconds", Help: "Time to make a table of a view.",
+		Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5},
+	})
+	p.failed = f.NewCounter(prometheus.CounterOpts{
+		Name: "landfall_table_failures_total", Help: "Views that no table could be made of; the one before stays.",
+	})
+	p.untold = f.NewCounter(prometheus.CounterOpts{
+		Name: "landfall_invalidations_untold_total", Help: "Unsafe requests of which not every node could be told what they made void.",
+	})
+}
+
+// publish puts the table of a view in force. One goroutine calls it.
+func (p *popPart) publish(view affinity.View) error {
+	began, before := time.Now(), p.current.Load()
+	next := &tabled{view: view, since: began}
+	var old *affinity.Table
+	if before != nil {
+		old = before.table
+	}
+	var err error
+	if next.table, err = affinity.Build(p.self.ID, view, old); err != nil {
+		p.failed.Inc()
+		return err
+	}
+	p.builds.Observe(time.Since(began).Seconds())
+	if old != nil && old.Hash() == next.table.Hash() {
+		next.since = before.since
+	}
+	p.current.Store(next)
+	return nil
+}
+
+// viewed is told each view by membership.
+func (p *popPart) viewed(view affinity.View) {
+	if err := p.publish(view); err != nil {
+		p.node.log.Error("no table could be made of a view; the one before stays in force", zap.Error(err))
+		return
+	}
+	addrs := make(map[affinity.NodeID]netip.AddrPort, len(view.Members)+len(p.siblings))
+	for id, addr := range p.siblings {
+		addrs[id] = addr
+	}
+	for _, m := range view.Members {
+		// One that cannot be reached is tried on: it may come back.
+		if m.ID != p.self.ID && m.Peer.IsValid() {
+			addrs[m.ID] = m.Peer
+		}
+	}
+	p.peers.Follow(addrs)
+	p.node.issuer.Reconsider()
+	t := p.current.Load().table
+	p.node.log.Info("view", zap.Uint64("generation", view.Generation), zap.Int("members", len(view.Members)),
+		zap.Int("owners", len(t.Owners())), zap.String("table", fmt.Sprintf("%016x", t.Hash())))
+}
+
+// table returns the table in force, and since when.
+func (p *popPart) table() (*affinity.Table, time.Time) {
+	t := p.current.Load()
+	return t.table, t.since
+}
+
+// forEdge is what the path of a request needs of all this.
+func (p *popPart) forEdge() *edge.Pop {
+	out := &edge.Pop{
+		Self: p.self.ID, Name: p.node.conf.Node.Pop, Table: p.table, Sessions: p.sessions,
+		CookieKeys: p.node.ring.CookieKey, Relay: alone{},
+	}
+	if p.peers != nil {
+		out.Relay = p.peers
+		for _, s := range p.node.conf.Pop.Siblings {
+			out.Siblings = append(out.Siblings, edge.Sibling{ID: affinity.NodeID(s.ID), Pop: s.Pop})
+		}
+	}
+	return out
+}
+
+// join prepares for other nodes.
+func (p *popPart) join(conf *configs.Pop) (err error) {
+	n := p.node
+	if p.identity, err = n.identify(conf); err != nil {
+		return err
+	}
+	for _, s := range conf.Siblings {
+		p.siblings[affinity.NodeID(s.ID)] = s.Peer
+	}
+	p.peers = relay.New(relay.Config{
+		Self:   p.self.ID,
+		Client: func(id affinity.NodeID) *tls.Config { return p.identity.Client(uint8(id)) },
+		Limits: n.conf.Limits, Counters: n.counters, Reached: p.reached,
+		Log: n.log.Named("relay"), Registerer: n.metrics,
+	})
+	return nil
+}
+
+// identify makes the certificates that nodes know one another by.
+func (n *Node) identify(conf *configs.Pop) (*identity.Identity, error) {
+	if t := conf.TLS; t != nil {
+		id, err := identity.Load(t.CA, t.Certificate, t.Key, n.conf.Node.Pop, n.conf.Node.ID)
+		if err != nil {
+			return nil, fmt.Errorf("pop.tls: %w", err)
+		}
+		return id, nil
+	}
+	return identity.Derive(n.secret, n.conf.Node.Pop, n.conf.Node.ID, time.Now())
+}
+
+// peerID returns who is at the other end of a connection.
+func peerID(cs tls.ConnectionState) (affinity.NodeID, error) {
+	id, err := identity.PeerID(cs)
+	return affinity.NodeID(id), err
+}
+
+func (p *popPart) reached(id affinity.NodeID, ok bool) {
+	if _, sibling := p.siblings[id]; !sibling {
+		p.members.Reach(id, ok)
+	}
+}
+
+// listen opens the sockets for other nodes: for gossip, and for what they
+// bring.
+func (p *popPart) listen() (err error) {
+	if p.identity == nil {
+		return nil
+	}
+	n := p.node
+	p.server, err = relay.Listen(relay.ServerConfig{
+		Addr: n.conf.Listen.Peer, TLS: p.identity.Server(), PeerID: peerID,
+		Handler: n.edge, Calls: p.calls(), Limits: n.conf.Limits, Counters: n.counters,
+		Drain: n.conf.Drain.Timeout, Log: n.log.Named("relay"),
+	}, n.metrics)
+	if err != nil {
+		return err
+	}
+	conf := n.conf.Pop
+	p.members, err = members.Listen(members.Config{
+		Self: p.self, Pop: n.conf.Node.Pop, Version: n.opts.Version,
+		Listen: conf.Listen, Join: conf.Join, Key: identity.GossipKey(n.secret, n.conf.Node.Pop),
+		Publish: p.viewed, Sites: n.sites.hash, Purges: n.store.Purges,
+		Log: n.log.Named("members"), Registerer: n.metrics,
+	})
+	if err != nil {
+		return errors.Join(err, p.server.Close())
+	}
+	n.checks.Report("pop", p.members.Problems)
+	return nil
+}
+
+// parts are started in this order: others are asked, and then told that
+// this node is there. Being there is not yet owning: see active.
+func (p *popPart) parts() []group.Part {
+	if p.members == nil {
+		return nil
+	}
+	return []group.Part{
+		{Name: "relay to others", Run: p.peers.Run, Stop: stopSlack},
+		{Name: "relay from others", Run: p.server.Run, Stop: p.node.conf.Drain.Timeout + stopSlack},
+		{Name: "members", Run: p.members.Run, Stop: stopSlack},
+	}
+}
+
+// state tells the others how far this node takes part. A node alone goes on
+// serving what reaches it, whatever it is in.
+func (p *popPart) state(s affinity.State) {
+	if p.members != nil {
+		p.members.SetState(s, s)
+	}
+}
+
+// alone is the relay of a node that has no others.
+type alone struct{}
+
+// Ask implements edge.Relay.
+func (alone) Ask(_ context.Context, to affinity.NodeID, _ *exchange.Request) (*exchange.Response, error) {
+	return nil, &relay.Unreached{Node: to, Why: relay.NotConnected}
+}
