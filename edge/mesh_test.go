@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -184,4 +185,30 @@ func alone(t testing.TB) *Pop {
 		Self: 1, Table: func() (*affinity.Table, time.Time) { return table, time.Time{} },
 		Sessions: sessions.New(limits.Default(), nil, nil),
 	}
+}
+
+// records is an access log that any number of requests may write to.
+type records struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (r *records) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.buf.Write(p)
+}
+
+func (r *records) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.buf.String()
+}
+
+func (r *records) Len() int { return len(r.String()) }
+
+func (r *records) Reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.buf.Reset()
 }

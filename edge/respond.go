@@ -104,7 +104,11 @@ func (x *passage) fields(h exchange.Header, res *cache.Result) exchange.Header {
 	if x.from != nil && x.from.status != "" {
 		h.Add("cache-status", x.from.status)
 	}
-	h.Add("cache-status", string(res.Status.Append(make([]byte, 0, 64), Name, false)))
+	status := res.Status
+	if status.Relayed && status.Detail == "" {
+		status.Detail = "relayed"
+	}
+	h.Add("cache-status", string(status.Append(make([]byte, 0, 64), Name, false)))
 	if cookie := x.cookie(res); cookie != "" {
 		h.Add("set-cookie", cookie)
 	}

@@ -75,7 +75,7 @@ func (c *client) Tunnel(exchange.Header) (io.ReadWriteCloser, error) {
 // under is a Server with two sites, and what it logs and counts.
 type under struct {
 	*Server
-	access *bytes.Buffer
+	access *records
 	log    *observer.ObservedLogs
 	reg    *prometheus.Registry
 }
@@ -84,7 +84,7 @@ func serving(t testing.TB, shop, blog *site.Site) *under {
 	t.Helper()
 	u := &under{reg: prometheus.NewRegistry()}
 	logCore, log := observer.New(zapcore.DebugLevel)
-	u.access, u.log = &bytes.Buffer{}, log
+	u.access, u.log = &records{}, log
 	counters := &limits.Counters{}
 	store, err := cache.New(cache.Config{Memory: 16 << 20, Limits: limits.Default(), Log: zap.NewNop()}, counters, nil)
 	if err != nil {

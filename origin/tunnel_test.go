@@ -147,6 +147,9 @@ func TestWebSocketByExtendedConnect(t *testing.T) {
 			if res.Header.Has("sec-websocket-accept") {
 				t.Error("the answer to our own key was passed")
 			}
+			if res.Endpoint != "a" {
+				t.Errorf("the tunnel is to endpoint %q", res.Endpoint)
+			}
 			buf := make([]byte, 5)
 			if _, err := io.ReadFull(res.Tunnel, buf); err != nil || string(buf) != "first" {
 				t.Fatalf("first bytes %q, %v", buf, err)

@@ -155,20 +155,19 @@ func (i *Issuer) Leaf(name string) *x509.Certificate {
 }
 
 func (i *Issuer) serving(name string) *tls.Certificate {
-	if _, s := i.find(name); s != nil {
+	if s := i.find(name); s != nil {
 		return s.cert.Load()
 	}
 	return nil
 }
 
-// find returns the canonical form and the slot of a name that is managed,
-// or a nil slot.
-func (i *Issuer) find(name string) (string, *slot) {
+// find returns the slot of a name that is managed, or nil.
+func (i *Issuer) find(name string) *slot {
 	canonical, err := hostname.Wire(name)
 	if err != nil {
-		return "", nil
+		return nil
 	}
-	return canonical, (*i.slots.Load())[canonical]
+	return (*i.slots.Load())[canonical]
 }
 
 // Manage implements certs.Issuer: names, which must be canonical, replace
@@ -225,7 +224,7 @@ func (i *Issuer) Renew(ctx context.Context, name string) error {
 
 // serve puts a certificate in its name's slot, unless it is not fit.
 func (i *Issuer) serve(name string, cert *tls.Certificate) {
-	_, s := i.find(name)
+	s := i.find(name)
 	if s == nil {
 		return // no longer managed
 	}

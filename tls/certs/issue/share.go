@@ -235,7 +235,7 @@ func (r *run) accept(name string, m *certificateMessage) error {
 	if err := fit(name, cert); err != nil {
 		return err
 	}
-	_, s := r.issuer.find(name)
+	s := r.issuer.find(name)
 	have, err := r.have(name, s)
 	if err != nil {
 		return err

@@ -60,6 +60,7 @@ func (r *run) assign(name string, wanted role) {
 	old := r.tasks[name]
 	if old != nil && old.role == wanted {
 		if wanted == none && old.over() {
+			old.cancel()
 			delete(r.tasks, name)
 		}
 		return
@@ -128,7 +129,7 @@ func rest(ctx context.Context, d time.Duration) {
 // bring loads the certificate of a name or obtains it. Certmagic tries
 // that for 30 days, at growing distances, before it is an error.
 func (r *run) bring(ctx context.Context, name string) error {
-	_, s := r.issuer.find(name)
+	s := r.issuer.find(name)
 	if s == nil {
 		return nil // no site has it any more
 	}
@@ -206,7 +207,7 @@ func (r *run) serveStored(ctx context.Context, name string) {
 		r.issuer.log.Warn("a stored certificate is not served", zap.String("name", name), zap.Error(err))
 		return
 	}
-	if _, s := r.issuer.find(name); s != nil {
+	if s := r.issuer.find(name); s != nil {
 		// What a peer has published since is newer.
 		s.cert.CompareAndSwap(nil, cert)
 	}

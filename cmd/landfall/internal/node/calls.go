@@ -37,8 +37,22 @@ type shared struct {
 // order is the message of callDrain.
 type order struct{ Deadline time.Duration }
 
-// calls are what other nodes may call here.
+// calls are what other nodes of the PoP may call here. Siblings bring
+// requests, and nothing else.
 func (p *popPart) calls() map[string]relay.CallFunc {
+	out := map[string]relay.CallFunc{}
+	for name, f := range p.handlers() {
+		out[name] = func(ctx context.Context, from affinity.NodeID, payload []byte) ([]byte, error) {
+			if _, sibling := p.siblings[from]; sibling {
+				return nil, fmt.Errorf("%s is for nodes of PoP %s", name, p.node.conf.Node.Pop)
+			}
+			return f(ctx, from, payload)
+		}
+	}
+	return out
+}
+
+func (p *popPart) handlers() map[string]relay.CallFunc {
 	return map[string]relay.CallFunc{
 		callInvalidate: p.invalidate,
 		callShare:      p.receive,

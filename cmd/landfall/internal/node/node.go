@@ -276,10 +276,13 @@ func (n *Node) started(ctx context.Context, ready func()) error {
 	return nil
 }
 
+// drainCheck is the check that a node which drains is not ready by.
+const drainCheck = "draining"
+
 // Run serves until ctx is done, then drains. Closing urgent ends the
 // drain.
 func (n *Node) Run(ctx context.Context, urgent <-chan struct{}) error {
-	n.checks.Require("draining", func() error {
+	n.checks.Require(drainCheck, func() error {
 		if _, _, on := n.pop.drain.drains(); on {
 			return errors.New("the node is draining")
 		}

@@ -26,10 +26,14 @@ func (p *popPart) describe() pop.Node {
 	if _, _, on := p.drain.drains(); on {
 		n.Admin = pop.AdminDraining
 	}
-	if v := p.node.checks.Verdict(); !v.Ready {
-		n.Health = "failed"
-	} else if len(v.Problems) > 0 {
+	v := p.node.checks.Verdict()
+	if len(v.Problems) > 0 {
 		n.Health = "degraded"
+	}
+	for _, c := range v.Checks {
+		if !c.OK && c.Name != drainCheck { // that it drains is what Admin says
+			n.Health = "failed"
+		}
 	}
 	if p.node.announcer != nil {
 		n.Announce = pop.Unknown

@@ -35,11 +35,15 @@ type popPart struct {
 	peers    *relay.Peers       // nil alone
 	server   *relay.Server      // nil alone
 	sessions *sessions.Table
-	siblings map[affinity.NodeID]netip.AddrPort
-	drain    *drain
-	builds   prometheus.Observer
-	failed   prometheus.Counter
-	untold   prometheus.Counter
+	// siblings are nodes of other PoPs: where they are, and in which.
+	siblings    map[affinity.NodeID]netip.AddrPort
+	siblingPops map[affinity.NodeID]string
+
+	drain   *drain
+	changed chan struct{} // has room for one
+	builds  prometheus.Observer
+	failed  prometheus.Counter
+	untold  prometheus.Counter
 
 	// Swapped whole by publish, read without a lock.
 	current atomic.Pointer[tabled]
@@ -61,7 +65,8 @@ func (n *Node) openPop() error {
 			Node: affinity.Node{ID: affinity.NodeID(conf.Node.ID), Name: conf.Node.Name},
 			L4:   affinity.Active, L7: affinity.Active, Peer: conf.Listen.Peer,
 		},
-		siblings: map[affinity.NodeID]netip.AddrPort{},
+		siblings: map[affinity.NodeID]netip.AddrPort{}, siblingPops: map[affinity.NodeID]string{},
+		changed: make(chan struct{}, 1),
 	}
 	n.pop = p
 	p.register(n.metrics)
@@ -141,7 +146,10 @@ func (p *popPart) viewed(view affinity.View) {
 		}
 	}
 	p.peers.Follow(addrs)
-	p.node.issuer.Reconsider()
+	select {
+	case p.changed <- struct{}{}:
+	default: // it will be seen with the change before
+	}
 	t := p.current.Load().table
 	p.node.log.Info("view", zap.Uint64("generation", view.Generation), zap.Int("members", len(view.Members)),
 		zap.Int("owners", len(t.Owners())), zap.String("table", fmt.Sprintf("%016x", t.Hash())))
@@ -176,6 +184,7 @@ func (p *popPart) join(conf *configs.Pop) (err error) {
 	}
 	for _, s := range conf.Siblings {
 		p.siblings[affinity.NodeID(s.ID)] = s.Peer
+		p.siblingPops[affinity.NodeID(s.ID)] = s.Pop
 	}
 	p.peers = relay.New(relay.Config{
 		Self:   p.self.ID,
@@ -198,10 +207,18 @@ func (n *Node) identify(conf *configs.Pop) (*identity.Identity, error) {
 	return identity.Derive(n.secret, n.conf.Node.Pop, n.conf.Node.ID, time.Now())
 }
 
-// peerID returns who is at the other end of a connection.
-func peerID(cs tls.ConnectionState) (affinity.NodeID, error) {
-	id, err := identity.PeerID(cs)
-	return affinity.NodeID(id), err
+// peerID returns who is at the other end of a connection: a node of this
+// PoP, or a sibling of the node file. The secret alone makes no sibling.
+func (p *popPart) peerID(cs tls.ConnectionState) (affinity.NodeID, error) {
+	peer, err := identity.PeerOf(cs)
+	if err != nil {
+		return 0, err
+	}
+	id := affinity.NodeID(peer.ID)
+	if _, sibling := p.siblings[id]; peer.Pop == p.node.conf.Node.Pop && !sibling || peer.Pop == p.siblingPops[id] {
+		return id, nil
+	}
+	return 0, fmt.Errorf("%s is neither of PoP %s nor among pop.siblings", peer, p.node.conf.Node.Pop)
 }
 
 func (p *popPart) reached(id affinity.NodeID, ok bool) {
@@ -218,7 +235,7 @@ func (p *popPart) listen() (err error) {
 	}
 	n := p.node
 	p.server, err = relay.Listen(relay.ServerConfig{
-		Addr: n.conf.Listen.Peer, TLS: p.identity.Server(), PeerID: peerID,
+		Addr: n.conf.Listen.Peer, TLS: p.identity.Server(), PeerID: p.peerID,
 		Handler: n.edge, Calls: p.calls(), Limits: n.conf.Limits, Counters: n.counters,
 		Drain: n.conf.Drain.Timeout, Log: n.log.Named("relay"),
 	}, n.metrics)
@@ -248,7 +265,25 @@ func (p *popPart) parts() []group.Part {
 	return []group.Part{
 		{Name: "relay to others", Run: p.peers.Run, Stop: stopSlack},
 		{Name: "relay from others", Run: p.server.Run, Stop: p.node.conf.Drain.Timeout + stopSlack},
+		{Name: "certificates of the pop", Run: p.certificates, Stop: stopSlack},
 		{Name: "members", Run: p.members.Run, Stop: stopSlack},
+	}
+}
+
+// certificates follows the table: who orders a name changes with it, and a
+// node that is new has to be given what there is.
+func (p *popPart) certificates(ctx context.Context, ready func()) error {
+	ready()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.changed:
+		}
+		p.node.issuer.Reconsider()
+		if err := p.node.issuer.Announce(ctx); err != nil && ctx.Err() == nil {
+			p.node.log.Warn("not every node has every certificate yet; trying again later", zap.Error(err))
+		}
 	}
 }
 
