@@ -165,6 +165,29 @@ func TestRequestAndResponseOverEveryVersion(t *testing.T) {
 	}
 }
 
+// TestTLS12: the last flight of a full handshake is the server's, and that
+// of a resumed one the client's.
+func TestTLS12(t *testing.T) {
+	r := start(t, func(_ context.Context, w exchange.Writer, _ *exchange.Request) { _ = w.Head(204, nil, -1) }, nil)
+	for _, proto := range []exchange.Proto{exchange.HTTP11, exchange.HTTP2} {
+		for _, resumed := range []bool{false, true} {
+			c := r.client(t, proto)
+			conf := c.Transport.(*http.Transport).TLSClientConfig
+			conf.MaxVersion = tls.VersionTLS12
+			if conf.ClientSessionCache = tls.NewLRUClientSessionCache(1); resumed {
+				if _, err := c.Get(r.url("https")); err != nil {
+					t.Fatal(err)
+				}
+				c.CloseIdleConnections()
+			}
+			resp, err := c.Get(r.url("https"))
+			if err != nil || resp.StatusCode != 204 || resp.TLS.Version != tls.VersionTLS12 || resp.TLS.DidResume != resumed {
+				t.Errorf("%v, resumed %v: %v, %v", proto, resumed, resp, err)
+			}
+		}
+	}
+}
+
 // Over HTTP/3 only the end of a stream says that a request has no content.
 func TestGetHasNoBody(t *testing.T) {
 	got := make(chan *exchange.Request, 1)

@@ -178,6 +178,14 @@ func (t *tcpConn) shake(base context.Context) {
 	}
 	t.done()
 	state := secure.ConnectionState()
+	if state.Version < tls.VersionTLS13 {
+		// The last flight is ours, and the client waits for it. In TLS 1.3 it
+		// is tickets, which go with the first answer.
+		if err := t.wire.Flush(); err != nil {
+			t.end()
+			return
+		}
+	}
 	t.tls = exchange.TLS{
 		Version:    state.Version,
 		ServerName: strings.ToLower(strings.TrimSuffix(state.ServerName, ".")),
