@@ -45,7 +45,7 @@ type Members struct {
 	former   map[netip.AddrPort]time.Time // addresses of nodes that went, and when to forget them
 	verdict  verdict                      // the last one
 	faults   map[fault]time.Time          // and when they were last met
-	seeds    map[seed]string              // what is wrong with them; "" when nothing is
+	seeds    map[seed]seedState           // what is wrong with them
 	differ   differences
 
 	// Owned by Run.
@@ -69,7 +69,7 @@ func Listen(conf Config) (*Members, error) {
 		changedC: make(chan struct{}, 1), announceC: make(chan struct{}, 1),
 		self:   meta{Member: conf.Self, pop: conf.Pop, version: conf.Version, instance: newInstance()},
 		claims: map[string]*claim{}, contacts: map[affinity.NodeID]contact{}, former: map[netip.AddrPort]time.Time{},
-		faults: map[fault]time.Time{}, seeds: map[seed]string{},
+		faults: map[fault]time.Time{}, seeds: map[seed]seedState{},
 	}
 	m.look()
 	var err error

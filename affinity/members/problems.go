@@ -44,13 +44,17 @@ func (m *Members) met(why reason, from string) {
 
 // explain says what a fault means and what to do.
 func (m *Members) explain(f fault) string {
+	from := f.from
+	if from == "" {
+		from = "a node" // memberlist does not always say which
+	}
 	switch f.why {
 	case otherSecret:
-		return fmt.Sprintf("%s talks with another secret: give all nodes of PoP %q the same pop.secret", f.from, m.conf.Pop)
+		return fmt.Sprintf("%s talks with another secret: give all nodes of PoP %q the same pop.secret", from, m.conf.Pop)
 	case otherPop:
-		return fmt.Sprintf("%s talks as a node of another PoP than %q: check its pop.join and node.pop", f.from, m.conf.Pop)
+		return fmt.Sprintf("%s talks as a node of another PoP than %q: check its pop.join and node.pop", from, m.conf.Pop)
 	default:
-		return fmt.Sprintf("what the node at %s says of itself cannot be read: run versions that know each other", f.from)
+		return fmt.Sprintf("what the node at %s says of itself cannot be read: run versions that know each other", from)
 	}
 }
 
@@ -93,9 +97,9 @@ func (m *Members) Problems() []string {
 			out = append(out, m.explain(f))
 		}
 	}
-	for _, text := range m.seeds {
-		if text != "" {
-			out = append(out, text)
+	for _, s := range m.seeds {
+		if s.problem != "" {
+			out = append(out, s.problem)
 		}
 	}
 	out = append(out, m.differ.problems(m.verdict.living, m.conf.Tuning, now)...)
@@ -103,14 +107,25 @@ func (m *Members) Problems() []string {
 	return out
 }
 
+// seedState is what is wrong with an address to join, "" for nothing, and
+// whether the log says so.
+type seedState struct {
+	problem string
+	logged  bool
+}
+
 // seed notes what is wrong with an address to join, "" for nothing.
 func (m *Members) seed(s seed, problem string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if problem != "" && m.seeds[s] == "" {
+	before := m.seeds[s]
+	// Nodes that start together do not find each other at once: that is not
+	// worth a line.
+	if problem != "" && before.problem != "" && !before.logged {
 		m.log.Warn("an address to join is of no use", zap.String("problem", problem))
+		before.logged = true
 	}
-	m.seeds[s] = problem
+	m.seeds[s] = seedState{problem, problem != "" && before.logged}
 }
 
 // differences is since when members differ in what should be the same; the
