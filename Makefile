@@ -48,7 +48,7 @@ test: deps ## all tests, with the race detector; lists what was skipped
 	go build -o build/testreport ./internal/testreport
 	go test -race -count=1 -timeout $(TIMEOUT) -json ./... | build/testreport $$strict
 	echo "== allocations, which the race detector adds to"
-	go test -count=1 -run 'Alloc|HoldsNothing' ./edge/... | (grep -v -e 'no test files' -e 'no tests to run' || true)
+	go test -count=1 -run 'Alloc|HoldsNothing' ./edge/... ./affinity/... | (grep -v -e 'no test files' -e 'no tests to run' || true)
 
 bench: deps ## cost of a request beside nginx's, into build/bench-<date>.txt
 	@mkdir -p build

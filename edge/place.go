@@ -249,6 +249,9 @@ func (f *placed) ask(ctx context.Context, to affinity.NodeID, what exchange.Ask,
 	if err != nil {
 		return nil, err
 	}
+	if resp.Copy == nil {
+		resp.Copy = &exchange.Copy{} // an answer of that node's own, such as a page
+	}
 	a := &answered{node: to, asked: what, status: takeStatus(&resp.Header)}
 	f.from.Store(a)
 	return resp, nil

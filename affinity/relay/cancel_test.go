@@ -150,6 +150,24 @@ func TestAnswerCut(t *testing.T) {
 	}
 }
 
+// TestPanicOfAHit costs the connection, which is soon there again.
+func TestPanicOfAHit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := object(1)
+		broken.Head = nil
+		h := &stub{stored: map[string]*exchange.Stored{"/broken": broken, "/a": object(1)}}
+		p := newPair(t, h, options{})
+		_, err := p.ask(get("/broken"))
+		unreached(t, err, Lost)
+		p.reached(false)
+		p.reached(true)
+		p.must(get("/a"))
+		if n := counted(p.server.met.link.panics); n != 1 {
+			t.Errorf("%v panics", n)
+		}
+	})
+}
+
 // TestShortStoredContent: stored content that ends before its end does not
 // look whole either.
 func TestShortStoredContent(t *testing.T) {

@@ -172,9 +172,9 @@ func (c *client) stopAsking() {
 // retire closes the connection once nothing is in flight any more.
 func (c *client) retire() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.stopAsking()
 	c.rest()
-	c.mu.Unlock()
 }
 
 // rest is called when a stream has left. Under mu, where the connection cannot
@@ -195,21 +195,17 @@ func (c *client) frame(f frame, p []byte) error {
 	switch f.kind {
 	case frameHello:
 		close(c.ready)
-		return nil
 	case frameGoAway:
+		c.retire()
+	default:
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.stopAsking()
-		c.rest()
-		return nil
+		// One that has ended here may not have ended there.
+		if s := c.streams[f.stream]; s != nil {
+			return s.asked.frame(f.kind, p)
+		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.streams[f.stream]
-	if s == nil {
-		return nil // it has ended here, which the other end could not know
-	}
-	return s.asked.frame(f.kind, p)
+	return nil
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -235,9 +231,8 @@ func (c *client) usable(ctx context.Context) error {
 	}
 }
 
-// connect dials a node, and proves that it is that one.
-//
-// The connection ends with ctx; dialing is done sooner when n is dropped.
+// connect dials a node, and proves that it is that one. The connection ends
+// with ctx, the attempt with dialing.
 func (p *Peers) connect(ctx, dialing context.Context, n *peer) (*client, error) {
 	dialing, cancel := context.WithTimeoutCause(dialing, p.conf.Limits.RelayDead, errNoAnswer)
 	defer cancel()

@@ -37,7 +37,7 @@ func okay(_ context.Context, w exchange.PeerWriter, _ *exchange.Request) { _ = w
 // something comes from it.
 func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPair(t, &stub{serve: okay}, options{})
+		p := newPair(t, &stub{serve: okay}, options{inTime: true})
 		synctest.Wait()
 		node := p.net.last()
 		node.freeze()
@@ -81,7 +81,7 @@ func TestNothingIsDoneTwice(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					h := &stub{serve: okay}
 					done := 0
-					p := newPair(t, h, options{calls: map[string]CallFunc{
+					p := newPair(t, h, options{inTime: true, calls: map[string]CallFunc{
 						"do": func(context.Context, affinity.NodeID, []byte) ([]byte, error) { done++; return nil, nil },
 					}})
 					synctest.Wait()
@@ -131,7 +131,7 @@ func TestDeadNode(t *testing.T) {
 			}
 			_ = w.Head(200, nil, 0)
 		}}
-		p := newPair(t, h, options{})
+		p := newPair(t, h, options{inTime: true})
 		failed := make(chan error, 1)
 		go func() {
 			_, err := p.ask(get("/slow"))
@@ -189,7 +189,7 @@ func TestLostConnection(t *testing.T) {
 			}
 			<-ctx.Done()
 		}}
-		p := newPair(t, h, options{})
+		p := newPair(t, h, options{inTime: true})
 		resp, err := p.ask(get("/body"))
 		if err != nil {
 			t.Fatal(err)
@@ -248,7 +248,7 @@ func TestFollow(t *testing.T) {
 			<-goOn
 			_, _ = io.WriteString(w, "late")
 		}}
-		p := newPair(t, h, options{})
+		p := newPair(t, h, options{inTime: true})
 		resp, err := p.ask(get("/"))
 		if err != nil {
 			t.Fatal(err)
@@ -284,7 +284,7 @@ func TestBusy(t *testing.T) {
 			<-goOn
 			_ = w.Head(200, nil, 0)
 		}}
-		p := newPair(t, h, options{limits: func(l *limits.Limits) { l.RelayStreams = 2 }})
+		p := newPair(t, h, options{inTime: true, limits: func(l *limits.Limits) { l.RelayStreams = 2 }})
 		answers := make(chan error, 2)
 		for range 2 {
 			go func() {

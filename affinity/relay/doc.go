@@ -51,6 +51,6 @@
 // download holds up another request. What a node must keep for one connection
 // is bounded: firstWindow of content for each of limits.RelayStreams; budget
 // more for streams that are read fast, which get up to limits.RelayWindow
-// each; and buffers of about 600 KiB. A peer that makes more wait to be sent
+// each; and buffers of less than 1 MiB. A peer that makes more wait to be sent
 // than maxQueued loses its connection.
 package relay

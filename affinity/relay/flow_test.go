@@ -137,7 +137,7 @@ func TestManyAtOnce(t *testing.T) {
 			_, _ = io.Copy(w, r.Body)
 		},
 	}
-	p := newPair(t, h, options{loopback: true, limits: func(l *limits.Limits) { l.RelaySilence = l.HandshakeTime }})
+	p := newPair(t, h, options{loopback: true})
 	stored := string(letters(40_000))
 	var all sync.WaitGroup
 	for i := range 1000 {

@@ -156,14 +156,14 @@ type hello struct {
 	maxHead int // the largest head it takes
 }
 
-func (h hello) appendTo(b []byte) []byte {
-	at := len(b)
-	b = frame{frameHello, 0, 0}.appendTo(b)
+// frame returns the HELLO.
+func (h hello) frame() []byte {
+	b := frame{frameHello, 0, 0}.appendTo(nil)
 	b = binary.AppendUvarint(b, version)
 	b = binary.AppendUvarint(b, uint64(h.window))
 	b = binary.AppendUvarint(b, uint64(h.streams))
 	b = binary.AppendUvarint(b, uint64(h.maxHead))
-	setLength(b, at)
+	setLength(b, 0)
 	return b
 }
 

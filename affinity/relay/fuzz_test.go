@@ -76,7 +76,7 @@ func FuzzResponse(f *testing.F) {
 
 // FuzzSmall is every other payload.
 func FuzzSmall(f *testing.F) {
-	f.Add(hello{1 << 15, 1024, 1 << 16}.appendTo(nil)[frameHeader:])
+	f.Add(hello{1 << 15, 1024, 1 << 16}.frame()[frameHeader:])
 	f.Add(appendInterim(nil, 103, exchange.Header{{Name: "a", Value: "b"}}))
 	f.Add(appendFields(nil, exchange.Header{{Name: "a", Value: "b"}, {Name: "c"}}))
 	f.Add(appendFailure(nil, errHead))
@@ -88,7 +88,7 @@ func FuzzSmall(f *testing.F) {
 			}
 		}
 		if h, err := parseHello(p); err == nil {
-			same("HELLO", h.appendTo(nil)[frameHeader:])
+			same("HELLO", h.frame()[frameHeader:])
 		}
 		if i := (interim{}); i.parse(p) {
 			same("INTERIM", appendInterim(nil, i.status, i.header))
@@ -114,7 +114,7 @@ func FuzzSmall(f *testing.F) {
 
 // frames is input for an end: HELLO, and these.
 func frames(all ...[]byte) []byte {
-	b := hello{firstWindow, 10, 1 << 16}.appendTo(nil)
+	b := hello{firstWindow, 10, 1 << 16}.frame()
 	for _, f := range all {
 		b = append(b, f...)
 	}

@@ -119,7 +119,7 @@ func (h *stub) Hit(r *exchange.Request, s *exchange.Stored) bool {
 	if !ok {
 		return false
 	}
-	s.Head, s.Content, s.Copy = st.Head, st.Content, st.Copy
+	s.Head, s.Content, s.Copy, s.Note = st.Head, st.Content, st.Copy, st
 	s.Own = append(s.Fields[:0], st.Own...)
 	if r.Method == "HEAD" {
 		s.Content = nil
@@ -128,7 +128,10 @@ func (h *stub) Hit(r *exchange.Request, s *exchange.Stored) bool {
 	return true
 }
 
-func (h *stub) Sent(_ *exchange.Request, _ *exchange.Stored, _ int64, why exchange.Cause) {
+func (h *stub) Sent(r *exchange.Request, s *exchange.Stored, _ int64, why exchange.Cause) {
+	if h.stored[r.Path] != s.Note {
+		panic("BUG: another request was sent than was hit")
+	}
 	if why == exchange.NoCause {
 		h.sentWhole.Add(1)
 	} else {
@@ -211,12 +214,18 @@ type options struct {
 	calls  map[string]CallFunc
 	// loopback has them talk over TCP.
 	loopback bool
-	drain    time.Duration
+	// inTime has limits on time that are short; else, as the clock is not
+	// virtual, no machine is slow enough to meet them.
+	inTime bool
+	drain  time.Duration
 }
 
 func newPair(t testing.TB, h *stub, o options) *pair {
 	t.Helper()
 	lim := limits.Default()
+	if !o.inTime {
+		lim.RelaySilence, lim.RelayDead = time.Minute, time.Minute
+	}
 	if o.limits != nil {
 		o.limits(&lim)
 	}

@@ -104,7 +104,7 @@ func (l *link) init(s side) {
 	if l.theirs == asker {
 		h.streams = l.limits.RelayStreams
 	}
-	l.out = h.appendTo(nil)
+	l.out = h.frame()
 }
 
 // run is the connection, from HELLO to its end. It returns when all its
@@ -114,25 +114,30 @@ func (l *link) run() {
 	l.wake()
 	l.mu.Unlock()
 	l.met.open.Inc()
-	l.tasks.Go(l.write)
-	l.tasks.Go(l.tend)
-	l.fail(l.read())
+	l.tasks.Go(func() { l.fail(l.guarded(l.write)) })
+	l.tasks.Go(func() { l.fail(l.guarded(l.tend)) })
+	l.fail(l.guarded(l.read))
 	l.tasks.Wait()
 	l.met.open.Dec()
 	l.met.ended[reasonOf(l.end)].Inc()
 	l.log.Info("a connection between nodes ended", zap.Uint8("node", uint8(l.id)), zap.Error(l.end))
 }
 
-// read takes in what comes until that fails. A broken invariant costs the
-// connection.
-func (l *link) read() (err error) {
+// guarded runs a task, which returns why the connection is to end. A broken
+// invariant is a reason.
+func (l *link) guarded(task func() error) (why error) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.met.panics.Inc()
 			l.log.Error("panic on a connection between nodes", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
-			err = fmt.Errorf("panic: %v", p)
+			why = fmt.Errorf("panic: %v", p)
 		}
 	}()
+	return task()
+}
+
+// read takes in what comes until that fails.
+func (l *link) read() error {
 	for {
 		n, err := l.conn.Read(l.buf[l.w:])
 		if n > 0 {
@@ -252,19 +257,19 @@ func signal(c chan struct{}) {
 }
 
 // tend looks at the clock.
-func (l *link) tend() {
+func (l *link) tend() error {
 	pulse := time.NewTicker(max(l.limits.RelayDead/pulses, time.Millisecond))
 	defer pulse.Stop()
 	defer l.alarm.Stop()
 	for {
 		select {
 		case <-l.done:
-			return
+			return nil
 		case <-l.alarm.C:
 			l.side.alarmed()
 		case <-pulse.C:
 			if err := l.pulse(time.Since(l.began)); err != nil {
-				l.fail(err)
+				return err
 			}
 		}
 	}
@@ -293,16 +298,14 @@ func (l *link) pulse(now time.Duration) error {
 
 // fail ends the connection, once.
 func (l *link) fail(why error) {
+	defer func() { _ = l.below.Conn.Close() }() // TLS would wait for the writer, to say goodbye
 	l.mu.Lock()
-	if l.end != nil {
-		l.mu.Unlock()
-		return
+	defer l.mu.Unlock()
+	if l.end == nil {
+		l.end = why
+		close(l.done)
+		l.side.ended(why)
 	}
-	l.end = why
-	close(l.done)
-	l.side.ended(why)
-	l.mu.Unlock()
-	_ = l.below.Conn.Close() // TLS would wait for the writer, to say goodbye
 }
 
 // reasonOf says in a word why a connection ended.

@@ -40,12 +40,11 @@ func (l *link) wake() {
 
 // write is the writer: it writes, in one go, what all have appended since the
 // last time.
-func (l *link) write() {
+func (l *link) write() error {
 	for {
 		b, err := l.next()
 		if err != nil {
-			l.fail(err)
-			return
+			return err
 		}
 		if b == nil {
 			select {
@@ -54,7 +53,7 @@ func (l *link) write() {
 				runtime.Gosched()
 				continue
 			case <-l.done:
-				return
+				return nil
 			}
 		}
 		_, err = l.conn.Write(b)
@@ -65,8 +64,7 @@ func (l *link) write() {
 		l.met.writes.Inc()
 		l.wrote(b)
 		if err != nil {
-			l.fail(err)
-			return
+			return err
 		}
 	}
 }

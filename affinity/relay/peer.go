@@ -4,7 +4,6 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,8 +28,9 @@ type peer struct {
 	id   affinity.NodeID
 	addr netip.AddrPort
 
-	dropOnce sync.Once
-	dropped  chan struct{} // closed when it is followed no more
+	// drop ends run: the node is followed no more. A connection that is in
+	// use ends when nothing is in flight any more, or with Peers.Run.
+	drop context.CancelFunc
 
 	// Set by run, read without a lock: nil when there is no connection that
 	// takes requests.
@@ -40,56 +40,40 @@ type peer struct {
 	known, reached bool // what Config.Reached was told last, if anything
 }
 
-func newPeer(p *Peers, id affinity.NodeID, addr netip.AddrPort) *peer {
-	return &peer{p: p, id: id, addr: addr, dropped: make(chan struct{})}
-}
-
-// drop ends run. A connection that is in use ends when nothing is in flight
-// any more, or with Run.
-func (n *peer) drop() { n.dropOnce.Do(func() { close(n.dropped) }) }
-
-// run connects, and connects again, until the node is dropped.
-func (n *peer) run(ctx context.Context) {
-	dialing, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(ctx, n.drop)()
-	n.p.work.Go(func() { <-n.dropped; cancel() })
-	defer n.drop()
+// run connects, and connects again, until followed is done: the node was
+// dropped. Connections end with ctx.
+func (n *peer) run(ctx, followed context.Context) {
 	for wait := firstPause; ; {
-		c, err := n.p.connect(ctx, dialing, n)
-		if dialing.Err() != nil {
-			if c != nil {
-				c.retire()
+		c, err := n.p.connect(ctx, followed, n)
+		switch {
+		case err == nil:
+			if n.use(followed, c) > n.p.conf.Limits.RelayDead {
+				wait = firstPause
 			}
-			return
-		}
-		if err != nil {
+		case followed.Err() == nil:
 			n.report(false, err)
-		} else if n.use(c) > n.p.conf.Limits.RelayDead {
-			wait = firstPause
 		}
-		if isClosed(n.dropped) {
+		if followed.Err() != nil {
 			return
 		}
-		pause(dialing, wait/2+rand.N(wait)) //nolint:gosec // spreads, and protects nothing
+		pause(followed, wait/2+rand.N(wait))
 		wait = min(2*wait, lastPause)
 	}
 }
 
-// use has a connection take requests until it is lost or takes no more, and
-// returns how long that was.
-func (n *peer) use(c *client) time.Duration {
+// use has a connection take requests until it is lost, takes no more, or the
+// node is dropped, and returns how long that was.
+func (n *peer) use(followed context.Context, c *client) time.Duration {
 	n.conn.Store(c)
 	n.report(true, nil)
 	select {
 	case <-c.leaving:
-	case <-n.dropped:
+	case <-followed.Done():
 	}
 	n.conn.Store(nil)
-	select {
-	case <-c.done:
+	// One that says goodbye may have a successor already: dialling will tell.
+	if isClosed(c.done) && followed.Err() == nil {
 		n.report(false, ErrLost)
-	default: // it says goodbye, and another may have taken its place
 	}
 	took := time.Since(c.began)
 	c.retire()
@@ -98,7 +82,7 @@ func (n *peer) use(c *client) time.Duration {
 
 // report tells whether the node can be reached, when that is new.
 func (n *peer) report(ok bool, why error) {
-	if n.known && n.reached == ok || isClosed(n.dropped) {
+	if n.known && n.reached == ok {
 		return
 	}
 	n.known, n.reached = true, ok

@@ -35,7 +35,7 @@ func (p *pair) rawAsker() *raw {
 // hello is what begins a connection.
 func (r *raw) hello() *raw {
 	h := hello{window: firstWindow, maxHead: 1 << 16}
-	r.write(h.appendTo(nil))
+	r.write(h.frame())
 	return r
 }
 
@@ -129,7 +129,7 @@ func rawAnswerer(t *testing.T, counters *limits.Counters, serve func(r *raw)) *P
 		}
 		net.setDown(true)
 		r := &raw{t: t, conn: tls.Server(nc, conf)}
-		r.write(hello{window: firstWindow, streams: 10, maxHead: 1 << 16}.appendTo(nil))
+		r.write(hello{window: firstWindow, streams: 10, maxHead: 1 << 16}.frame())
 		serve(r)
 		_ = nc.Close()
 	}()

@@ -119,10 +119,11 @@ func (p *Peers) reconcile() {
 			old.drop()
 		}
 		if wanted {
-			n := newPeer(p, affinity.NodeID(id), addr)
-			at.Store(n)
 			ctx := p.running
-			p.work.Go(func() { n.run(ctx) })
+			followed, drop := context.WithCancel(ctx)
+			n := &peer{p: p, id: affinity.NodeID(id), addr: addr, drop: drop}
+			at.Store(n)
+			p.work.Go(func() { n.run(ctx, followed) })
 		}
 	}
 }

@@ -146,27 +146,27 @@ func (c *serverConn) frame(f frame, p []byte) error {
 		return c.onHead(f.stream, p)
 	case frameCall:
 		return c.onCall(f.stream, p)
+	default: // about a stream that is here
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.streams[f.stream]
-	if s == nil {
+	switch {
+	case s == nil:
 		return nil // it has ended here, which the other end could not know
-	}
-	switch f.kind {
-	case frameCancel:
+	case f.kind == frameCancel:
 		c.drop(s, errCanceled)
 		c.rest()
 		return nil
-	case frameWindow:
+	case f.kind == frameWindow:
 		return s.onWindow(p)
-	}
-	if s.served == nil {
+	case s.served == nil:
 		return malformed("%s for a request without content", f.kind)
 	}
 	return s.served.frame(f.kind, p)
 }
 
+// frame takes a frame in. Under link.mu.
 func (x *served) frame(k kind, p []byte) error {
 	switch k {
 	case frameGo:

@@ -29,7 +29,7 @@ func TestDrain(t *testing.T) {
 			<-goOn
 			_, _ = io.WriteString(w, "late")
 		}}
-		p := newPair(t, h, options{})
+		p := newPair(t, h, options{inTime: true})
 		resp, err := p.ask(get("/"))
 		if err != nil {
 			t.Fatal(err)
@@ -71,7 +71,7 @@ func TestDrainIsBounded(t *testing.T) {
 			_ = w.Flush()
 			<-ctx.Done()
 		}}
-		p := newPair(t, h, options{drain: 10 * time.Second})
+		p := newPair(t, h, options{inTime: true, drain: 10 * time.Second})
 		resp, err := p.ask(get("/"))
 		if err != nil {
 			t.Fatal(err)
@@ -94,7 +94,7 @@ func TestDrainIsBounded(t *testing.T) {
 func TestRefusedThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &stub{serve: func(ctx context.Context, _ exchange.PeerWriter, _ *exchange.Request) { <-ctx.Done() }}
-		p := newPair(t, h, options{limits: func(l *limits.Limits) { l.RelayStreams = 2 }})
+		p := newPair(t, h, options{inTime: true, limits: func(l *limits.Limits) { l.RelayStreams = 2 }})
 		r := p.rawAsker().hello()
 		r.wants(frameHello, 0)
 		for id := range uint32(2) {
@@ -161,7 +161,7 @@ func TestMalformed(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := &stub{serve: func(ctx context.Context, _ exchange.PeerWriter, _ *exchange.Request) { <-ctx.Done() }}
-				p := newPair(t, h, options{})
+				p := newPair(t, h, options{inTime: true})
 				r := p.rawAsker()
 				start := time.Now()
 				tc.send(r)
@@ -180,9 +180,11 @@ func TestMalformed(t *testing.T) {
 func TestIdentity(t *testing.T) {
 	ca, stranger := newAuthority(t), newAuthority(t)
 	h := &stub{serve: okay}
+	lim := limits.Default()
+	lim.RelayDead = time.Minute
 	s, err := Listen(ServerConfig{
 		Addr: netip.MustParseAddrPort("127.0.0.1:0"), TLS: ca.server(t, 1), PeerID: peerID, Handler: h,
-		Limits: limits.Default(), Drain: time.Second, Log: nop,
+		Limits: lim, Drain: time.Second, Log: nop,
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -213,7 +215,7 @@ func TestIdentity(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			changes := make(chan bool, 100)
 			p := New(Config{
-				Self: 2, Client: tc.client, Limits: limits.Default(), Log: nop,
+				Self: 2, Client: tc.client, Limits: lim, Log: nop,
 				Reached: func(_ affinity.NodeID, ok bool) { changes <- ok },
 			})
 			end := running(t, p.Run)
@@ -251,7 +253,7 @@ func TestIdentity(t *testing.T) {
 // TestConnectionsOfOneNode: one node has only so many.
 func TestConnectionsOfOneNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPair(t, &stub{serve: okay}, options{})
+		p := newPair(t, &stub{serve: okay}, options{inTime: true})
 		for range maxConns {
 			p.rawAsker().hello().wants(frameHello, 0)
 		}
@@ -268,7 +270,7 @@ func TestConnectionsOfOneNode(t *testing.T) {
 func TestAskerThatTakesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &stub{stored: map[string]*exchange.Stored{"/a": object(maxData)}}
-		p := newPair(t, h, options{})
+		p := newPair(t, h, options{inTime: true})
 		r := p.rawAsker().hello()
 		r.wants(frameHello, 0)
 		for id := range uint32(100) {
@@ -324,10 +326,10 @@ func TestMalformedAnswers(t *testing.T) {
 					r.ends()
 				})
 				resp, err := p.Ask(t.Context(), 1, get("/"))
+				synctest.Wait() // what is not read makes no room
 				if err == nil {
 					_, err = io.ReadAll(resp.Body)
 				}
-				synctest.Wait()
 				if n := counted(p.met.link.ended[endMalformed]); !errors.Is(err, ErrLost) || n != 1 {
 					t.Errorf("%v; %v connections ended as malformed", err, n)
 				}
