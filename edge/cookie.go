@@ -5,16 +5,16 @@ import (
 
 	"github.com/landfall-cdn/landfall/affinity/sessions"
 	"github.com/landfall-cdn/landfall/cache"
-	"github.com/landfall-cdn/landfall/edge/exchange"
 )
 
 // cookie returns the Set-Cookie that binds a client's session to this node
 // and to the endpoint that has just answered, "" when the client has it, or
-// needs none. Only a response for this client alone binds one: what is for
-// all carries no cookie.
+// needs none. Only a response that was handed to this client alone binds
+// one, which is when it says what endpoint it came from: what is for all
+// carries no cookie.
 func (x *passage) cookie(res *cache.Result) string {
 	st, f, endpoint := x.site, x.placed, res.Response.Endpoint
-	if st.Affinity.By != sessions.Sticky || endpoint == "" || res.Outcome != exchange.Pass {
+	if st.Affinity.By != sessions.Sticky || endpoint == "" {
 		return ""
 	}
 	pop := x.s.conf.Pop

@@ -246,6 +246,31 @@ func TestStickySession(t *testing.T) {
 	}
 }
 
+// TestStickySessionOfAPage: what is not for all binds a session too,
+// whichever node the client reached first; what is for all does not.
+func TestStickySessionOfAPage(t *testing.T) {
+	m := newMesh(t, 3, func(st *site.Site) { st.Affinity = sessions.Affinity{By: sessions.Sticky, Name: "lf"} })
+	for _, n := range m.nodes {
+		if c := n.ask(path(fmt.Sprintf("/for-all-%d", n.id))); c.header.Has("set-cookie") {
+			t.Errorf("node %d binds a session by what is for all", n.id)
+		}
+		page := fmt.Sprintf("/page-%d", n.id)
+		c := n.ask(path(page + "?private"))
+		cookie, _, _ := strings.Cut(c.header.Get("set-cookie"), ";")
+		if len(c.header.Values("set-cookie")) != 1 {
+			t.Fatalf("set-cookie %q", c.header.Values("set-cookie"))
+		}
+		for _, other := range m.nodes {
+			if c := other.ask(func(r *exchange.Request) { path(page + "?private")(r); r.Header.Add("cookie", cookie) }); c.header.Has("set-cookie") {
+				t.Errorf("node %d set the cookie again", other.id)
+			}
+		}
+		if who := slices.Compact(m.fetches(page)); len(who) != 1 || len(m.fetches(page)) != 4 {
+			t.Errorf("%s was served by %v", page, m.fetches(page))
+		}
+	}
+}
+
 // TestSharedAnswersOfSessions: what turns out to be for all is owned by its
 // key, sessions or not.
 func TestSharedAnswersOfSessions(t *testing.T) {

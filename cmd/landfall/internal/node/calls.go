@@ -23,6 +23,7 @@ const (
 	callDrain      = "drain"
 	callUndrain    = "undrain"
 	callProgress   = "progress"
+	callHistory    = "history" // who owned what before, for a node that joins
 )
 
 // tellTime bounds how long one node is waited for when all are told.
@@ -70,6 +71,10 @@ func (p *popPart) handlers() map[string]relay.CallFunc {
 		callUndrain: func(context.Context, affinity.NodeID, []byte) ([]byte, error) {
 			return nil, p.drain.end()
 		},
+		callHistory: func(context.Context, affinity.NodeID, []byte) ([]byte, error) {
+			table, _ := p.table()
+			return table.History(), nil
+		},
 		callProgress: func(context.Context, affinity.NodeID, []byte) ([]byte, error) {
 			return json.Marshal(p.progress())
 		},
@@ -91,22 +96,6 @@ func (p *popPart) receive(_ context.Context, _ affinity.NodeID, payload []byte) 
 		return nil, err
 	}
 	return nil, p.node.issuer.Receive(s.Kind, s.Name, s.Data)
-}
-
-// invalidated tells all nodes which keys an unsafe request has made void
-// (RFC 9111, 4.4), before its client is answered: whoever asks next, at
-// whichever node, gets what is new. A node that cannot be told has what it
-// has until it is stale.
-func (p *popPart) invalidated(keys []string) {
-	payload, err := json.Marshal(keys)
-	if err == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), p.node.conf.Limits.RelaySilence)
-		defer cancel()
-		err = p.tell(ctx, callInvalidate, payload)
-	}
-	if err != nil {
-		p.untold.Inc()
-	}
 }
 
 // tell calls all nodes of the PoP that can be reached, at once, and waits

@@ -18,7 +18,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.uber.org/zap"
 
-	"github.com/landfall-cdn/landfall/affinity"
 	"github.com/landfall-cdn/landfall/cache"
 	"github.com/landfall-cdn/landfall/configs"
 	"github.com/landfall-cdn/landfall/edge"
@@ -267,7 +266,7 @@ func (n *Node) parts() []group.Part {
 func (n *Node) started(ctx context.Context, ready func()) error {
 	n.log.Info("serving", zap.Int("node", int(n.conf.Node.ID)), zap.String("name", n.conf.Node.Name),
 		zap.Stringers("https", n.front.HTTPSAddrs()), zap.Stringers("http", n.front.HTTPAddrs()), zap.Stringer("admin", n.admin.Addr()))
-	n.pop.state(affinity.Active)
+	n.pop.takePart(ctx)
 	if n.opts.Started != nil {
 		n.opts.Started()
 	}

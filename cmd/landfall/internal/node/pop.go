@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.uber.org/zap"
 
 	"github.com/landfall-cdn/landfall/affinity"
@@ -44,17 +44,12 @@ type popPart struct {
 	builds  prometheus.Observer
 	failed  prometheus.Counter
 	untold  prometheus.Counter
+	herald  *herald // nil alone
 
+	// publishing orders those who make tables.
+	publishing sync.Mutex
 	// Swapped whole by publish, read without a lock.
 	current atomic.Pointer[tabled]
-}
-
-// tabled is a table, the view that it is of, and since when its owners are
-// who they are.
-type tabled struct {
-	table *affinity.Table
-	view  affinity.View
-	since time.Time
 }
 
 func (n *Node) openPop() error {
@@ -81,86 +76,6 @@ func (n *Node) openPop() error {
 	return p.join(conf.Pop)
 }
 
-// register adds what a table has to say of itself. Nodes whose hashes
-// differ for long see different nodes.
-func (p *popPart) register(reg prometheus.Registerer) {
-	f := promauto.With(reg)
-	gauge := func(name, help string, value func(t *tabled) float64) {
-		f.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(p.current.Load()) })
-	}
-	gauge("landfall_table_hash", "The owners of all partitions, hashed to 48 bits: nodes that agree have the same.",
-		func(t *tabled) float64 { return float64(t.table.Hash() & (1<<48 - 1)) })
-	gauge("landfall_table_generation", "Views that this node has seen.",
-		func(t *tabled) float64 { return float64(t.table.Generation()) })
-	gauge("landfall_table_partitions", "Partitions that this node owns, of 16381.",
-		func(t *tabled) float64 { return float64(t.table.Count(p.self.ID)) })
-	gauge("landfall_table_nodes", "Nodes that own partitions.",
-		func(t *tabled) float64 { return float64(len(t.table.Owners())) })
-	p.builds = f.NewHistogram(prometheus.HistogramOpts{
-		Name: "landfall_table_build_seconds", Help: "Time to make a table of a view.",
-		Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5},
-	})
-	p.failed = f.NewCounter(prometheus.CounterOpts{
-		Name: "landfall_table_failures_total", Help: "Views that no table could be made of; the one before stays.",
-	})
-	p.untold = f.NewCounter(prometheus.CounterOpts{
-		Name: "landfall_invalidations_untold_total", Help: "Unsafe requests of which not every node could be told what they made void.",
-	})
-}
-
-// publish puts the table of a view in force. One goroutine calls it.
-func (p *popPart) publish(view affinity.View) error {
-	began, before := time.Now(), p.current.Load()
-	next := &tabled{view: view, since: began}
-	var old *affinity.Table
-	if before != nil {
-		old = before.table
-	}
-	var err error
-	if next.table, err = affinity.Build(p.self.ID, view, old); err != nil {
-		p.failed.Inc()
-		return err
-	}
-	p.builds.Observe(time.Since(began).Seconds())
-	if old != nil && old.Hash() == next.table.Hash() {
-		next.since = before.since
-	}
-	p.current.Store(next)
-	return nil
-}
-
-// viewed is told each view by membership.
-func (p *popPart) viewed(view affinity.View) {
-	if err := p.publish(view); err != nil {
-		p.node.log.Error("no table could be made of a view; the one before stays in force", zap.Error(err))
-		return
-	}
-	addrs := make(map[affinity.NodeID]netip.AddrPort, len(view.Members)+len(p.siblings))
-	for id, addr := range p.siblings {
-		addrs[id] = addr
-	}
-	for _, m := range view.Members {
-		// One that cannot be reached is tried on: it may come back.
-		if m.ID != p.self.ID && m.Peer.IsValid() {
-			addrs[m.ID] = m.Peer
-		}
-	}
-	p.peers.Follow(addrs)
-	select {
-	case p.changed <- struct{}{}:
-	default: // it will be seen with the change before
-	}
-	t := p.current.Load().table
-	p.node.log.Info("view", zap.Uint64("generation", view.Generation), zap.Int("members", len(view.Members)),
-		zap.Int("owners", len(t.Owners())), zap.String("table", fmt.Sprintf("%016x", t.Hash())))
-}
-
-// table returns the table in force, and since when.
-func (p *popPart) table() (*affinity.Table, time.Time) {
-	t := p.current.Load()
-	return t.table, t.since
-}
-
 // forEdge is what the path of a request needs of all this.
 func (p *popPart) forEdge() *edge.Pop {
 	out := &edge.Pop{
@@ -185,6 +100,10 @@ func (p *popPart) join(conf *configs.Pop) (err error) {
 	for _, s := range conf.Siblings {
 		p.siblings[affinity.NodeID(s.ID)] = s.Peer
 		p.siblingPops[affinity.NodeID(s.ID)] = s.Pop
+	}
+	p.herald = &herald{
+		tell:  func(ctx context.Context, payload []byte) error { return p.tell(ctx, callInvalidate, payload) },
+		limit: n.conf.Limits.RelaySilence, untold: p.untold, wake: make(chan struct{}, 1),
 	}
 	p.peers = relay.New(relay.Config{
 		Self:   p.self.ID,
@@ -265,6 +184,7 @@ func (p *popPart) parts() []group.Part {
 	return []group.Part{
 		{Name: "relay to others", Run: p.peers.Run, Stop: stopSlack},
 		{Name: "relay from others", Run: p.server.Run, Stop: p.node.conf.Drain.Timeout + stopSlack},
+		{Name: "invalidations", Run: p.herald.Run, Stop: stopSlack},
 		{Name: "certificates of the pop", Run: p.certificates, Stop: stopSlack},
 		{Name: "members", Run: p.members.Run, Stop: stopSlack},
 	}
@@ -284,6 +204,13 @@ func (p *popPart) certificates(ctx context.Context, ready func()) error {
 		if err := p.node.issuer.Announce(ctx); err != nil && ctx.Err() == nil {
 			p.node.log.Warn("not every node has every certificate yet; trying again later", zap.Error(err))
 		}
+	}
+}
+
+// invalidated is told which keys an unsafe request has made void here.
+func (p *popPart) invalidated(keys []string) {
+	if p.herald != nil {
+		p.herald.announce(keys)
 	}
 }
 
