@@ -36,9 +36,18 @@ type bench struct {
 	gen   generators
 
 	// Owned by run.
-	servers map[string]*server // those that run throughout
+	servers map[post]*server // those that run throughout
 	cells   []*cell
 }
+
+// post is what a server runs for: one does for all kinds, but for those
+// that are relayed.
+type post struct {
+	name    string
+	relayed bool
+}
+
+func (b *bench) server(k kind, name string) *server { return b.servers[post{name, k.relayed}] }
 
 func newBench(ctx context.Context, s *stage, o options) (*bench, error) {
 	self, err := os.Executable()
@@ -53,14 +62,14 @@ func newBench(ctx context.Context, s *stage, o options) (*bench, error) {
 	b := &bench{
 		opts: o, stage: s, proc: proc{os.DirFS("/proc")},
 		gen:     generators{self: self, tlsConf: s.tlsConf(), window: o.window},
-		servers: map[string]*server{},
+		servers: map[post]*server{},
 	}
 	for _, k := range o.kinds {
 		for _, name := range o.servers(k) {
-			if b.servers[name] != nil {
+			if b.server(k, name) != nil {
 				continue
 			}
-			if b.servers[name], err = s.start(ctx, name, o); err != nil {
+			if b.servers[post{name, k.relayed}], err = s.start(ctx, k, name, o); err != nil {
 				return nil, err
 			}
 		}
@@ -102,7 +111,7 @@ func (b *bench) warmUp(ctx context.Context, k kind) {
 	gen := b.gen
 	gen.window = time.Second
 	for _, name := range b.opts.servers(k) {
-		_, _ = k.load(gen, ctx, b.servers[name], b.opts.paths[0])
+		_, _ = k.load(gen, ctx, b.server(k, name), b.opts.pathsOf(k)[0])
 	}
 }
 
@@ -137,6 +146,8 @@ func (b *bench) measure(ctx context.Context, round int, k kind, c *cell) (err er
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, errNotRelayed):
+		return err
 	case err != nil:
 		failed = err.Error()
 	default:
@@ -154,17 +165,21 @@ func (b *bench) measure(ctx context.Context, round int, k kind, c *cell) (err er
 
 // window loads a server for one window.
 func (b *bench) window(ctx context.Context, round int, k kind, c *cell) (s sample, failed string, err error) {
-	srv := b.servers[c.server]
+	srv := b.server(k, c.server)
+	verify, err := srv.relayed(ctx)
+	if err != nil {
+		return s, "", err
+	}
 	profiled := b.profile(ctx, round, c, srv)
 	start := time.Now()
-	before, err := b.proc.cpu(srv.process.pid())
+	before, err := b.cpu(srv)
 	if err != nil {
 		return s, "", err
 	}
 	l, err := k.load(b.gen, ctx, srv, c.path)
-	after, err2 := b.proc.cpu(srv.process.pid())
+	after, err2 := b.cpu(srv)
 	took := time.Since(start)
-	if err := errors.Join(err, err2, profiled()); err != nil {
+	if err := errors.Join(err, err2, profiled(), verify(l.Requests)); err != nil {
 		return s, "", err
 	}
 	if l.Requests == 0 || l.Seconds == 0 {
@@ -177,6 +192,18 @@ func (b *bench) window(ctx context.Context, round int, k kind, c *cell) (s sampl
 		rate:   float64(l.Requests) / l.Seconds,
 		busy:   share(used.total(), took),
 	}, l.Failed, nil
+}
+
+// cpu is what a server has used, and the one that it relays to.
+func (b *bench) cpu(srv *server) (sum cpuTime, err error) {
+	for _, one := range srv.all() {
+		used, err := b.proc.cpu(one.process.pid())
+		if err != nil {
+			return sum, err
+		}
+		sum = sum.plus(used)
+	}
+	return sum, nil
 }
 
 func share(part, whole time.Duration) float64 {

@@ -18,7 +18,7 @@ func TestBench(t *testing.T) {
 	for _, p := range [][2]string{{"nginx", "nginx-light"}, {"wrk", "wrk"}, {"h2load", "nghttp2-client"}, {"taskset", "util-linux"}} {
 		testneed.Command(t, p[0], p[1])
 	}
-	o, err := parseOptions(strings.Fields("-rounds 1 -secs 1 -conns 10 -paths /o/1k -kinds h1,h2,h3,miss,idle-h2 -caddy= -profile "+t.TempDir()), os.Stderr)
+	o, err := parseOptions(strings.Fields("-rounds 1 -secs 1 -conns 10 -paths /o/1k -kinds h1,h2,h3,miss,relayed-h1,relayed-h2,idle-h2 -urls 30000 -caddy= -profile "+t.TempDir()), os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func TestBench(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(cells) != 9 {
+	if len(cells) != 13 {
 		t.Errorf("%d rows, want two of each load and one of h3", len(cells))
 	}
 	for _, c := range cells {
@@ -39,7 +39,7 @@ func TestBench(t *testing.T) {
 		}
 	}
 	profiles, err := os.ReadDir(o.profiles)
-	if err != nil || len(profiles) != 4 {
-		t.Errorf("%d profiles, %v; want one for each window of landfall", len(profiles), err)
+	if err != nil || len(profiles) != 8 {
+		t.Errorf("%d profiles, %v; want one for each window of each landfall", len(profiles), err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -21,7 +22,7 @@ const checkLimit = 30 * time.Second
 func (b *bench) check(ctx context.Context) error {
 	for _, k := range b.opts.kinds {
 		for _, name := range b.opts.servers(k) {
-			if err := b.checkServer(ctx, k, b.servers[name]); err != nil {
+			if err := b.checkServer(ctx, k, b.server(k, name)); err != nil {
 				return err
 			}
 		}
@@ -35,22 +36,29 @@ func (b *bench) checkServer(ctx context.Context, k kind, srv *server) error {
 	transport, end := b.stage.transport(k.proto, srv.addr)
 	defer end()
 	for _, path := range b.opts.pathsOf(k) {
-		for attempt := range 2 { // the first fills the cache
-			hit, err := b.stage.ask(ctx, transport, srv, path)
-			if err == nil && attempt > 0 && !hit {
-				err = fmt.Errorf("the second answer is not a hit")
+		urls, filled := []string{path, path}, false // the first fills the cache
+		if l := srv.lists[path]; l != nil {
+			urls, filled = l.take(32), true
+		}
+		for _, url := range urls {
+			hit, err := b.stage.ask(ctx, transport, srv, url)
+			if err == nil && filled && !hit {
+				err = fmt.Errorf("the answer is not a hit")
 			}
 			if err != nil {
-				return fmt.Errorf("%s %s over %s: %w", srv.name, path, k.proto, err)
+				return fmt.Errorf("%s %s over %s: %w", srv.name, url, k.proto, err)
 			}
+			filled = true
 		}
 	}
 	return nil
 }
 
-// ask makes one request, and compares the answer with what the origin has.
-func (s *stage) ask(ctx context.Context, transport http.RoundTripper, srv *server, path string) (hit bool, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url(srv.addr, path), nil)
+// ask makes one request, for a path with any query, and compares the answer
+// with what the origin has.
+func (s *stage) ask(ctx context.Context, transport http.RoundTripper, srv *server, target string) (hit bool, err error) {
+	path, _, _ := strings.Cut(target, "?")
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url(srv.addr, target), nil)
 	if err != nil {
 		return false, err
 	}
@@ -80,7 +88,7 @@ func (s *stage) transport(proto, addr string) (rt http.RoundTripper, end func())
 		return t, func() { _ = t.Close() }
 	}
 	t := &http.Transport{
-		TLSClientConfig: conf, Protocols: &http.Protocols{}, DisableCompression: true,
+		TLSClientConfig: conf, Protocols: &http.Protocols{}, DisableCompression: true, MaxIdleConnsPerHost: dialers,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, addr)
 		},

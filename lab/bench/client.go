@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,9 @@ type loader struct {
 	conns, streams   int
 	life             time.Duration
 	resume, mlkem    bool
+	list             string   // file of paths that are asked for in turn, "" for path alone
+	paths            []string // its lines
+	from             int64    // where in it to begin
 
 	requests, resumed, failed atomic.Int64
 	next                      atomic.Int64 // number of the next URL that nobody has asked for
@@ -38,13 +42,15 @@ type loader struct {
 func clientMain(args []string) int {
 	var l loader
 	f := flag.NewFlagSet("bench client", flag.ContinueOnError)
-	f.StringVar(&l.mode, "mode", "", "hs, miss, h3, idle-h1 or idle-h2")
+	f.StringVar(&l.mode, "mode", "", "hs, miss, h2, h3, idle-h1 or idle-h2")
 	f.StringVar(&l.addr, "addr", "", "address to connect to")
 	f.StringVar(&l.path, "path", "/", "path to ask for")
 	f.IntVar(&l.conns, "c", 1, "connections")
 	f.IntVar(&l.streams, "m", 1, "streams of a connection")
 	f.DurationVar(&l.life, "d", time.Second, "how long to load")
 	f.BoolVar(&l.resume, "resume", false, "resume sessions")
+	f.StringVar(&l.list, "list", "", "file of paths to ask for in turn, with -mode h2")
+	f.Int64Var(&l.from, "from", 0, "line of -list to begin after")
 	f.BoolVar(&l.mlkem, "mlkem", false, "agree on keys with X25519MLKEM768")
 	if err := f.Parse(args); err != nil {
 		return exitUnfit
@@ -57,6 +63,14 @@ func clientMain(args []string) int {
 }
 
 func (l *loader) run(in io.Reader, out io.Writer) error {
+	l.paths = []string{l.path}
+	if l.list != "" {
+		text, err := os.ReadFile(l.list)
+		if err != nil {
+			return err
+		}
+		l.paths = strings.Fields(string(text))
+	}
 	start := time.Now()
 	l.next.Store(start.UnixNano()) // no two runs ask for the same
 	ctx, cancel := context.WithDeadline(context.Background(), start.Add(l.life))
@@ -66,6 +80,9 @@ func (l *loader) run(in io.Reader, out io.Writer) error {
 		l.each(ctx, l.handshakes)
 	case "miss":
 		l.each(ctx, l.misses)
+	case "h2":
+		l.next.Store(l.from)
+		l.each(ctx, l.streamsOfH2)
 	case "h3":
 		l.each(ctx, l.streamsOfConn)
 	case "idle-h1", "idle-h2":

@@ -78,7 +78,7 @@ func ignoreUniStreams(ctx context.Context, c *quic.Conn) {
 func h3Request(path string) []byte {
 	var block bytes.Buffer
 	e := qpack.NewEncoder(&block)
-	for _, f := range requestFields(path) {
+	for _, f := range requestFields(host, path) {
 		_ = e.WriteField(qpack.HeaderField{Name: f[0], Value: f[1]}) // to memory
 	}
 	frame := quicvarint.Append([]byte{h3Headers}, uint64(block.Len()))

@@ -82,7 +82,7 @@ func (l *loader) idle() (net.Conn, error) {
 func (c *conn) getH2(path string) error {
 	var block bytes.Buffer
 	e := hpack.NewEncoder(&block)
-	for _, f := range requestFields(path) {
+	for _, f := range requestFields(host, path) {
 		_ = e.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}) // to memory
 	}
 	out := bufio.NewWriter(c)
@@ -117,6 +117,6 @@ func (c *conn) getH2(path string) error {
 }
 
 // requestFields are those of a request in HTTP/2 and HTTP/3.
-func requestFields(path string) [][2]string {
-	return [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", host}, {":path", path}, {"user-agent", "bench"}}
+func requestFields(authority, path string) [][2]string {
+	return [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", authority}, {":path", path}, {"user-agent", "bench"}}
 }

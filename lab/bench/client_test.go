@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -38,7 +39,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.targets[r.RequestURI]++
 	s.protos[r.Proto]++
 	s.mu.Unlock()
-	if r.URL.Path != "/" || r.Host != host {
+	if name, _, _ := strings.Cut(r.Host, ":"); r.URL.Path != "/" || name != host {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
@@ -82,6 +83,10 @@ func runClient(t *testing.T, l *loader) load {
 }
 
 func TestClientLoads(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "list")
+	if err := os.WriteFile(list, []byte("/?a\n/?b\n/?c\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name, proto string
 		l           *loader
@@ -91,6 +96,9 @@ func TestClientLoads(t *testing.T) {
 		{"resumed", "HTTP/1.1", &loader{mode: "hs", resume: true}, func(got load, _ *site) bool { return got.Resumed >= got.Requests-2 }},
 		{"post-quantum keys", "HTTP/1.1", &loader{mode: "hs", mlkem: true}, func(load, *site) bool { return true }},
 		{"a URL for each request", "HTTP/1.1", &loader{mode: "miss"}, func(got load, s *site) bool { return len(s.targets) >= got.Requests }},
+		{"a list over HTTP/2", "HTTP/2.0", &loader{mode: "h2", streams: 4, list: list, from: 1}, func(got load, s *site) bool {
+			return len(s.targets) == 3 && s.targets["/?b"] >= s.targets["/?c"] && s.targets["/?c"] >= s.targets["/?a"] && s.targets["/?a"] >= got.Requests/3-1
+		}},
 		{"HTTP/3", "HTTP/3.0", &loader{mode: "h3", streams: 4}, func(load, *site) bool { return true }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -109,7 +117,7 @@ func TestClientLoads(t *testing.T) {
 // TestClientNoticesRefusals: an error page must not count as a request.
 func TestClientNoticesRefusals(t *testing.T) {
 	addr, _ := startSite(t)
-	for _, mode := range []string{"hs", "miss", "h3"} {
+	for _, mode := range []string{"hs", "miss", "h2", "h3"} {
 		got := runClient(t, &loader{mode: mode, addr: addr, path: "/none", conns: 1, streams: 1})
 		if got.Requests != 0 || !strings.Contains(got.Failed, "404") {
 			t.Errorf("%s: %+v, want a failure that says 404", mode, got)

@@ -14,7 +14,7 @@ import (
 // idle measures a server of its own: memory that an earlier measurement
 // freed would hide what this one takes.
 func (b *bench) idle(ctx context.Context, k kind, c *cell) (s sample, err error) {
-	srv, err := b.stage.start(ctx, c.server, b.opts)
+	srv, err := b.stage.start(ctx, k, c.server, b.opts)
 	if err != nil {
 		return s, err
 	}

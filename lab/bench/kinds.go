@@ -17,6 +17,9 @@ type kind struct {
 	// first says that only the first object is asked for: the kind is
 	// about connections, or leaves an object behind for each request.
 	first bool
+	// relayed says that the server is one that relays every request to
+	// another, which has the answer; both are measured.
+	relayed bool
 	// load is the method of generators that drives the server for one
 	// window; nil for kinds that hold idle connections.
 	load loadFunc
@@ -34,6 +37,8 @@ func kinds() []kind {
 		{name: "hs-resume", about: "the same, resumed with a ticket", proto: "h1", base: nginxName, first: true, load: client("-mode", "hs", "-c", "8", "-resume")},
 		{name: "hs-mlkem", about: "a connection for each request, X25519MLKEM768", proto: "h1", base: caddyName, first: true, load: client("-mode", "hs", "-c", "8", "-mlkem")},
 		{name: "miss", about: "a URL of its own for each request, 16 connections kept alive", proto: "h1", base: nginxName, first: true, load: client("-mode", "miss", "-c", "16")},
+		{name: "relayed-h1", about: "hits of another node, 64 connections kept alive (wrk), CPU of both nodes", proto: "h1", base: nginxName, relayed: true, load: generators.wrkList},
+		{name: "relayed-h2", about: "hits of another node, 16 connections of 16 streams, CPU of both nodes", proto: "h2", base: nginxName, relayed: true, load: generators.clientList},
 		{name: "idle-h1", about: "bytes per idle HTTP/1.1 connection", proto: "h1", base: nginxName, first: true},
 		{name: "idle-h2", about: "bytes per idle HTTP/2 connection", proto: "h2", base: nginxName, first: true},
 	}

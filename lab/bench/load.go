@@ -60,11 +60,49 @@ func url(addr, path string) string {
 }
 
 func (g generators) wrk(ctx context.Context, s *server, path string) (load, error) {
-	out, err := g.output(ctx, "wrk", "-t1", "-c64", fmt.Sprintf("-d%ds", int(g.window.Seconds())), url(s.addr, path))
+	return g.wrkScript(ctx, url(s.addr, path))
+}
+
+func (g generators) wrkScript(ctx context.Context, args ...string) (load, error) {
+	out, err := g.output(ctx, append([]string{"wrk", "-t1", "-c64", fmt.Sprintf("-d%ds", int(g.window.Seconds()))}, args...)...)
 	if err != nil {
 		return load{}, err
 	}
 	return parseWrk(out)
+}
+
+// listScript has wrk ask for the lines of a file in turn.
+const listScript = `
+local requests, at = {}, 0
+function init(args)
+	for line in io.lines(args[1]) do requests[#requests + 1] = wrk.format("GET", line) end
+	at = tonumber(args[2])
+end
+function request()
+	at = at % #requests + 1
+	return requests[at]
+end
+`
+
+// wrkList asks for what is on the server's list.
+func (g generators) wrkList(ctx context.Context, s *server, path string) (load, error) {
+	l := s.lists[path]
+	script := l.file + ".lua"
+	if err := os.WriteFile(script, []byte(listScript), 0o644); err != nil {
+		return load{}, err
+	}
+	done, err := g.wrkScript(ctx, "-s", script, url(s.addr, path), "--", l.file, strconv.Itoa(l.next))
+	l.skip(done.Requests + 64) // as many were on their way at the end
+	return done, err
+}
+
+// clientList does the same over HTTP/2: h2load has each connection begin
+// with the first line.
+func (g generators) clientList(ctx context.Context, s *server, path string) (load, error) {
+	l := s.lists[path]
+	done, err := g.client(ctx, s, path, []string{"-mode", "h2", "-c", "16", "-m", "16", "-list", l.file, "-from", strconv.Itoa(l.next)})
+	l.skip(done.Requests + 256)
+	return done, err
 }
 
 var (

@@ -18,6 +18,7 @@ type options struct {
 	rounds   int
 	window   time.Duration
 	conns    int           // idle connections to hold
+	urls     int           // of the smallest object, for relayed loads
 	settle   time.Duration // how long a server may tidy up before its memory is read
 	builds   []build
 	caddy    string // path of the program, "" for none
@@ -36,11 +37,12 @@ func parseOptions(args []string, out io.Writer) (o options, err error) {
 	o.settle = 3 * time.Second
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(out)
-	names := f.String("kinds", "h1,h2,h3,hs,hs-resume,miss,idle-h1,idle-h2", "what to measure, of:\n"+kindsHelp())
+	names := f.String("kinds", "h1,h2,h3,hs,hs-resume,miss,relayed-h1,relayed-h2,idle-h1,idle-h2", "what to measure, of:\n"+kindsHelp())
 	paths := f.String("paths", strings.Join(objectPaths(), ","), "objects to ask for")
 	secs := f.Int("secs", 2, "length of a window in `seconds`")
 	f.IntVar(&o.rounds, "rounds", 5, "rounds; take 7 or more for a gate")
 	f.IntVar(&o.conns, "conns", 5000, "idle connections to hold; ulimit -n must allow as many descriptors")
+	f.IntVar(&o.urls, "urls", 100_000, "URLs of 1 KiB that relayed loads go round, and half as many of 16 KiB: at least half of what is asked for in ten seconds")
 	f.StringVar(&o.caddy, "caddy", os.Getenv("CADDY"), "`path` of caddy, which is the base of HTTP/3 (default $CADDY)")
 	f.BoolVar(&o.alone, "alone", false, "measure neither nginx nor caddy; of several -binary the first is the base")
 	f.StringVar(&o.profiles, "profile", "", "`folder` for a CPU profile of landfall in each window")
@@ -60,8 +62,8 @@ func parseOptions(args []string, out io.Writer) (o options, err error) {
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
-	if f.NArg() > 0 || *secs < 1 || o.rounds < 1 || o.conns < 1 {
-		return o, fmt.Errorf("expected flags only, and -secs, -rounds and -conns of at least 1; see -help")
+	if f.NArg() > 0 || *secs < 1 || o.rounds < 1 || o.conns < 1 || o.urls < 1 {
+		return o, fmt.Errorf("expected flags only, and -secs, -rounds, -conns and -urls of at least 1; see -help")
 	}
 	o.window = time.Duration(*secs) * time.Second
 	if o.paths = strings.Split(*paths, ","); !subset(o.paths, objectPaths()) {
@@ -72,6 +74,11 @@ func parseOptions(args []string, out io.Writer) (o options, err error) {
 	}
 	if o.kinds, err = pickKinds(*names); err != nil {
 		return o, err
+	}
+	for _, k := range o.kinds {
+		if len(o.pathsOf(k)) == 0 {
+			return o, fmt.Errorf("-paths %s: %s is measured with other objects only", *paths, k.name)
+		}
 	}
 	o.limits, err = o.parseLimits(limits)
 	return o, err
@@ -112,10 +119,25 @@ func (o options) parseLimits(limits []string) (map[subject]float64, error) {
 
 // pathsOf are the objects that a kind is measured with.
 func (o options) pathsOf(k kind) []string {
-	if k.first {
+	switch {
+	case k.first:
 		return o.paths[:1]
+	case k.relayed:
+		lengths := o.lengths(k)
+		return slices.DeleteFunc(slices.Clone(o.paths), func(path string) bool { return lengths[path] == 0 })
 	}
 	return o.paths
+}
+
+// lengths says how many URLs of each object a relayed load goes round.
+func (o options) lengths(k kind) map[string]int {
+	n := map[string]int{}
+	for _, object := range objects {
+		if k.relayed && object.relayed > 0 && slices.Contains(o.paths, object.path) {
+			n[object.path] = max(1, int(float64(o.urls)*object.relayed))
+		}
+	}
+	return n
 }
 
 // base names the server that the ratios of a kind refer to, "" for none.

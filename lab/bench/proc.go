@@ -20,6 +20,10 @@ type proc struct{ fs.FS }
 // cpuTime is what processes have used.
 type cpuTime struct{ user, kernel time.Duration }
 
+func (c cpuTime) plus(d cpuTime) cpuTime {
+	return cpuTime{c.user + d.user, c.kernel + d.kernel}
+}
+
 func (c cpuTime) minus(d cpuTime) cpuTime {
 	return cpuTime{c.user - d.user, c.kernel - d.kernel}
 }
@@ -92,8 +96,7 @@ func (p proc) cpu(pid int) (sum cpuTime, err error) {
 		if err != nil {
 			return sum, err
 		}
-		sum.user += st.used.user
-		sum.kernel += st.used.kernel
+		sum = sum.plus(st.used)
 	}
 	return sum, nil
 }

@@ -134,11 +134,11 @@ func describe(ctx context.Context, o options) string {
 	lines := []string{
 		fmt.Sprintf("%s, %s, %s", time.Now().UTC().Format(time.DateOnly), machine(), runtime.Version()),
 		strings.Join(versions(ctx, o), ", "),
-		fmt.Sprintf("rounds: %d, of windows of %v; cost is CPU time of the server per request, or memory per idle connection of %d", o.rounds, o.window, o.conns),
+		fmt.Sprintf("rounds: %d, of windows of %v; cost is CPU time of the server, or of both, per request, or memory per idle connection of %d", o.rounds, o.window, o.conns),
 		"",
 	}
 	for _, k := range o.kinds {
-		lines = append(lines, fmt.Sprintf("%-9s %s", k.name, k.about))
+		lines = append(lines, fmt.Sprintf("%-10s %s", k.name, k.about))
 	}
 	return strings.Join(lines, "\n") + "\n"
 }

@@ -25,10 +25,13 @@ const host = "localhost"
 type object struct {
 	path string
 	size int
+	// relayed is how many URLs of it relayed loads go round, of those that
+	// -urls says; 0 when there are no such loads.
+	relayed float64
 }
 
 // objects are random bytes, so that nobody can compress them.
-var objects = [...]object{{"/o/1k", 1 << 10}, {"/o/16k", 16 << 10}, {"/o/1m", 1 << 20}}
+var objects = [...]object{{"/o/1k", 1 << 10, 1}, {"/o/16k", 16 << 10, 0.5}, {"/o/1m", 1 << 20, 0}}
 
 func objectPaths() (paths []string) {
 	for _, o := range objects {
