@@ -38,6 +38,8 @@ type Table struct {
 	rows       [Partitions]row
 	counts     [MaxNodes + 1]int // partitions by owner
 	hash       uint64
+	// By node: whether it is in the view, and gone.
+	listed, gone [MaxNodes + 1]bool
 }
 
 // row is what is known of a partition: four bytes that are read together.
@@ -64,6 +66,9 @@ func Build(self NodeID, view View, previous *Table) (*Table, error) {
 		return nil, err
 	}
 	t := &Table{self: self, generation: view.Generation, shares: view.shares()}
+	for _, m := range view.Members {
+		t.listed[m.ID], t.gone[m.ID] = true, m.L7 == Gone
+	}
 	if err := t.setOwners(previous); err != nil {
 		return nil, fmt.Errorf("view %d: %w", view.Generation, err)
 	}
@@ -147,6 +152,13 @@ func (t *Table) Owner(partition int) NodeID { return t.rows[partition].owner }
 // Previous returns the nodes that owned a partition before its owner did,
 // as Place does.
 func (t *Table) Previous(partition int) [Depth]NodeID { return t.rows[partition].previous }
+
+// Listed reports whether a node is in the view, in whatever state.
+func (t *Table) Listed(id NodeID) bool { return t.listed[id] }
+
+// Gone reports whether a node is in the view, and cannot be reached or has
+// given up what it had.
+func (t *Table) Gone(id NodeID) bool { return t.gone[id] }
 
 // Owners returns the nodes that own something, ascending. The slice is
 // the caller's.

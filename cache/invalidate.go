@@ -34,11 +34,12 @@ func (s *Store) afterUnsafe(a *ask, resp *exchange.Response) {
 		keys = append(keys, content.key(a.policy.Site))
 	}
 	s.Invalidate(keys)
-	if resp.Copy != nil {
-		return // the node that it came from has told the others
-	}
-	if s.invalidated != nil {
+	// The node that a response came from has told the others of its PoP.
+	if told := resp.Copy != nil && !resp.Copy.Abroad; !told && s.invalidated != nil {
 		s.invalidated(keys)
+	}
+	if resp.Copy != nil {
+		return
 	}
 	if a.req.Method == "POST" && okContent && content == own {
 		s.keepPosted(a, own, resp)

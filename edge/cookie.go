@@ -1,10 +1,12 @@
 package edge
 
 import (
+	"strings"
 	"time"
 
 	"github.com/landfall-cdn/landfall/affinity/sessions"
 	"github.com/landfall-cdn/landfall/cache"
+	"github.com/landfall-cdn/landfall/edge/exchange"
 )
 
 // cookie returns the Set-Cookie that binds a client's session to this node
@@ -14,10 +16,17 @@ import (
 // carries no cookie.
 func (x *passage) cookie(res *cache.Result) string {
 	st, f, endpoint := x.site, x.placed, res.Response.Endpoint
-	if st.Affinity.By != sessions.Sticky || endpoint == "" {
+	if st.Affinity.By != sessions.Sticky || endpoint == "" || f.passed.Load() {
 		return ""
 	}
+	if f.session == "" && (f.known || forAll(res.Response.Header)) {
+		return "" // it was asked for by its key: the session is where it was
+	}
 	pop := x.s.conf.Pop
+	table, _ := pop.Table()
+	if !f.known && table.Count(pop.Self) == 0 && len(table.Owners()) > 0 {
+		return "" // this node is leaving; the next one binds
+	}
 	c := f.cookie
 	if f.known && !c.Aging && c.Owner == pop.Self && c.Endpoint == endpoint {
 		return ""
@@ -34,4 +43,22 @@ func (x *passage) cookie(res *cache.Result) string {
 		b = append(b, "; Secure"...)
 	}
 	return string(b)
+}
+
+// forAll reports whether a response says that it is for more than this
+// client (RFC 9111, 5.2.2), stored here or not.
+func forAll(h exchange.Header) bool {
+	all := h.Has("expires")
+	for d := range h.Members("cache-control") {
+		name, value, _ := strings.Cut(strings.ToLower(d), "=")
+		switch name {
+		case "private", "no-store", "no-cache":
+			return false
+		case "public":
+			all = true
+		case "max-age", "s-maxage":
+			all = all || value != "0"
+		}
+	}
+	return all && !h.Has("set-cookie")
 }

@@ -175,5 +175,7 @@ func (x *passage) blame(err error) {
 func (x *passage) served(res *cache.Result) {
 	x.outcome = res.Outcome
 	x.ttl, x.hasTTL = int64(res.Status.TTL/time.Second), res.Status.HasTTL
-	x.from = x.placed.from.Load()
+	if res.Outcome != exchange.Stale { // what a fill in the background gets is not this answer
+		x.from = x.placed.from.Load()
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/landfall-cdn/landfall/cache"
 	"github.com/landfall-cdn/landfall/edge/exchange"
 	"github.com/landfall-cdn/landfall/edge/site"
+	"github.com/landfall-cdn/landfall/internal/limits"
 )
 
 // handover is how long after a change of the table a new owner asks the one
@@ -40,8 +42,10 @@ type placed struct {
 	cookie sessions.Cookie // with affinity by sticky: what the client's says
 	known  bool            // whether the client has such a cookie
 
-	// from says who answered, once Fill has returned.
-	from atomic.Pointer[answered]
+	// Set by Fill. from says which other node answered; passed, that the
+	// session is another node's, which was passed by.
+	from   atomic.Pointer[answered]
+	passed atomic.Bool
 }
 
 // answered is what another node said of its answer.
@@ -57,7 +61,7 @@ type answered struct {
 func (s *Server) place(r *exchange.Request, st *site.Site, p *cache.Policy) *placed {
 	f := &placed{s: s, site: st, policy: p, session: r.Session}
 	shared := cache.Cacheable(r, p)
-	f.byKey = shared && !st.Local
+	f.byKey = shared && !st.Local && !s.conf.Pop.Alone
 	if st.Affinity.By == sessions.None {
 		return f.locate(r)
 	}
@@ -121,20 +125,47 @@ func (f *placed) here(ctx context.Context, r *exchange.Request) (*exchange.Respo
 		return f.site.Origin.Fill(ctx, r)
 	}
 	held, now := f.s.conf.Pop.Sessions, time.Now()
+	c := f.inSession(r)
+	if endpoint, _ := held.Touch(f.session, now); endpoint != "" {
+		c.Endpoint = endpoint
+	}
+	held.Hold(f.session, c.Endpoint, now)
+	resp, err := f.site.Origin.Fill(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if resp.Endpoint != c.Endpoint {
+		held.Hold(f.session, resp.Endpoint, now)
+	}
+	f.keep(resp)
+	return resp, nil
+}
+
+// keep has a session held as long as one of its responses lasts: a
+// WebSocket may be all that there is of it.
+func (f *placed) keep(resp *exchange.Response) {
+	hold := func() { f.s.conf.Pop.Sessions.Touch(f.session, time.Now()) }
+	resp.Body = &lasting{ReadCloser: resp.Body, hold: hold, next: time.Now().Add(holdEvery)}
+	if resp.Tunnel != nil {
+		resp.Tunnel = &lastingTunnel{ReadWriteCloser: resp.Tunnel, lasting: lasting{ReadCloser: resp.Tunnel, hold: hold, next: time.Now().Add(holdEvery)}}
+	}
+}
+
+// passing fills from the site's origin for a session that another node has,
+// which cannot be reached now. It stays that node's.
+func (f *placed) passing(ctx context.Context, r *exchange.Request) (*exchange.Response, error) {
+	f.passed.Store(true)
+	return f.site.Origin.Fill(ctx, f.inSession(r))
+}
+
+// inSession returns the request as an origin takes it for the session's.
+func (f *placed) inSession(r *exchange.Request) *exchange.Request {
 	c := *r
 	c.Session = f.session
-	if c.Endpoint, _ = held.Touch(f.session, now); c.Endpoint == "" {
-		c.Endpoint = r.Endpoint
-	}
 	if c.Endpoint == "" && f.known {
 		c.Endpoint = f.cookie.Endpoint
 	}
-	held.Hold(f.session, c.Endpoint, now)
-	resp, err := f.site.Origin.Fill(ctx, &c)
-	if err == nil && resp.Endpoint != c.Endpoint {
-		held.Hold(f.session, resp.Endpoint, now)
-	}
-	return resp, err
+	return &c
 }
 
 // byOwner fills from the node that owns the key.
@@ -174,24 +205,24 @@ func (f *placed) inherit(ctx context.Context, r *exchange.Request, p affinity.Pl
 
 // bySession fills where the session is: at the node that the client's
 // cookie names; or at one that owned it before, and holds it still; or at
-// its owner.
+// its owner. A node that is in the view and cannot be reached may have it,
+// so it is only passed by.
 func (f *placed) bySession(ctx context.Context, r *exchange.Request) (*exchange.Response, error) {
 	pop := f.s.conf.Pop
-	if f.known && f.cookie.Owner != pop.Self {
-		if resp, err := f.ask(ctx, f.cookie.Owner, exchange.AskAnyway, r); !passable(ctx, r, err) {
-			return resp, err
+	table, _ := pop.Table()
+	if f.known && f.names(table) {
+		if f.cookie.Owner == pop.Self {
+			return f.here(ctx, r)
 		}
-	} else if f.known {
-		return f.here(ctx, r)
+		return f.orPass(ctx, r)(f.ask(ctx, f.cookie.Owner, exchange.AskAnyway, r))
 	}
 	if f.site.Affinity.Fleet {
 		for _, id := range pop.elsewhere(f.session) {
-			if resp, err := f.askOwner(ctx, r, id); !passable(ctx, r, err) {
+			if resp, err := f.askOwner(ctx, r, id, exchange.AskHome); !passable(ctx, r, err) {
 				return resp, err
 			}
 		}
 	}
-	table, _ := pop.Table()
 	p := table.Place(f.session)
 	for _, id := range p.Previous {
 		if id == 0 {
@@ -203,59 +234,104 @@ func (f *placed) bySession(ctx context.Context, r *exchange.Request) (*exchange.
 			}
 			continue
 		}
-		if resp, err := f.ask(ctx, id, exchange.AskHeld, r); !passable(ctx, r, err) {
-			return resp, err
+		resp, err := f.ask(ctx, id, exchange.AskHeld, r)
+		if _, declined := errors.AsType[*relay.Declined](err); !declined {
+			return f.orPass(ctx, r)(resp, err)
 		}
 	}
 	if p.Owner == 0 || p.Mine {
 		return f.here(ctx, r)
 	}
-	resp, err := f.askOwner(ctx, r, p.Owner)
-	if passable(ctx, r, err) {
-		return f.here(ctx, r)
-	}
-	return resp, err
+	return f.orPass(ctx, r)(f.askOwner(ctx, r, p.Owner, exchange.AskSession))
 }
 
-// askOwner asks the node that owns the session by this node's table. Tables
-// differ for a moment after a change: a node that finds that another is the
-// owner says which, and if that one does not agree, it answers anyway.
-func (f *placed) askOwner(ctx context.Context, r *exchange.Request, owner affinity.NodeID) (*exchange.Response, error) {
-	for _, what := range [...]exchange.Ask{exchange.AskSession, exchange.AskSession, exchange.AskAnyway} {
+// names reports whether the client's cookie names a node that can have the
+// session still.
+func (f *placed) names(table *affinity.Table) bool {
+	id := f.cookie.Owner
+	if f.s.conf.Pop.sibling(id) {
+		return f.site.Affinity.Fleet
+	}
+	return table.Listed(id) && !table.Gone(id)
+}
+
+// orPass returns an answer of another node, or passes that node by.
+func (f *placed) orPass(ctx context.Context, r *exchange.Request) func(*exchange.Response, error) (*exchange.Response, error) {
+	return func(resp *exchange.Response, err error) (*exchange.Response, error) {
+		if passable(ctx, r, err) {
+			return f.passing(ctx, r)
+		}
+		return resp, err
+	}
+}
+
+// mostHints is how many nodes are asked for a session one after the other,
+// each named by the one before.
+const mostHints = 4
+
+// askOwner asks the node that owns the session by this node's table, or that
+// may know. Tables differ for a moment after a change, and another PoP's is
+// not known: a node that does not have the session names the one that it
+// takes for the owner, and when those who were named lead back to one that
+// was asked, that one answers anyway.
+func (f *placed) askOwner(ctx context.Context, r *exchange.Request, owner affinity.NodeID, what exchange.Ask) (*exchange.Response, error) {
+	var asked [mostHints]affinity.NodeID
+	for n := range asked {
 		if owner == f.s.conf.Pop.Self {
 			return f.here(ctx, r)
 		}
+		asked[n] = owner
 		resp, err := f.ask(ctx, owner, what, r)
 		declined, ok := errors.AsType[*relay.Declined](err)
-		if !ok {
+		if !ok || declined.Owner == 0 {
 			return resp, err
 		}
-		if declined.Owner != 0 {
-			owner = declined.Owner
+		if owner = declined.Owner; slices.Contains(asked[:], owner) {
+			break
 		}
 	}
-	return nil, &relay.Declined{}
+	if owner == f.s.conf.Pop.Self {
+		return f.here(ctx, r)
+	}
+	return f.ask(ctx, owner, exchange.AskAnyway, r)
 }
 
-// ask brings the request to another node.
+// ask brings the request to another node. What it answers from an origin
+// counts for the client's connection here.
 func (f *placed) ask(ctx context.Context, to affinity.NodeID, what exchange.Ask, r *exchange.Request) (*exchange.Response, error) {
 	c := *r
 	c.Asked, c.Session = what, f.session
 	if f.known {
 		c.Endpoint = f.cookie.Endpoint
 	}
-	resp, err := f.s.conf.Pop.Relay.Ask(ctx, to, &c)
+	if !r.Conn.AcquireOrigin(f.s.conf.Limits.OriginPerConn) {
+		f.s.conf.Counters.Hit(limits.OriginPerConn)
+		return nil, &exchange.Error{Cause: exchange.ConnectionLimitReached, Err: errPerConn}
+	}
+	pop := f.s.conf.Pop
+	resp, err := pop.Relay.Ask(ctx, to, &c)
 	f.s.met.relayed(what, err)
 	if err != nil {
+		r.Conn.ReleaseOrigin()
 		return nil, err
+	}
+	if f.session != "" {
+		pop.Sessions.Forget(f.session)
 	}
 	if resp.Copy == nil {
 		resp.Copy = &exchange.Copy{} // an answer of that node's own, such as a page
 	}
-	a := &answered{node: to, asked: what, status: takeStatus(&resp.Header)}
+	resp.Copy.Abroad = pop.sibling(to)
+	a := &answered{node: to, asked: what}
+	if resp.Tunnel == nil {
+		a.status = takeStatus(&resp.Header)
+	}
 	f.from.Store(a)
+	release(resp, r.Conn.ReleaseOrigin)
 	return resp, nil
 }
+
+var errPerConn = errors.New("the client's connection has too many requests at origins and other nodes at once")
 
 // takeStatus takes the other node's own line out of Cache-Status: it is
 // about its answer to this request, and not to be stored with the response.

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/landfall-cdn/landfall/affinity"
@@ -24,6 +25,8 @@ type Pop struct {
 	CookieKeys func(site string, now time.Time) [][32]byte
 	// Siblings are nodes of other PoPs, in any order.
 	Siblings []Sibling
+	// Alone says that there can be no other node: nothing has to be placed.
+	Alone bool
 	// Name is the PoP's own, for sites whose sessions have one owner in the
 	// fleet.
 	Name string
@@ -39,6 +42,11 @@ type Sibling struct {
 // it. Errors are those of relay.Peers.Ask.
 type Relay interface {
 	Ask(ctx context.Context, to affinity.NodeID, r *exchange.Request) (*exchange.Response, error)
+}
+
+// sibling reports whether a node is of another PoP.
+func (p *Pop) sibling(id affinity.NodeID) bool {
+	return slices.ContainsFunc(p.Siblings, func(s Sibling) bool { return s.ID == id })
 }
 
 // elsewhere returns the nodes of the sibling PoP that is a session's home,

@@ -16,12 +16,15 @@ func (s *Server) declines(r *exchange.Request) (owner affinity.NodeID, declined 
 	switch r.Asked {
 	case exchange.AskHeld:
 		return 0, !pop.Sessions.Held(r.Session, r.Arrived)
-	case exchange.AskSession:
+	case exchange.AskSession, exchange.AskHome:
 		if pop.Sessions.Held(r.Session, r.Arrived) {
 			return 0, false
 		}
 		table, _ := pop.Table()
 		p := table.Place(r.Session)
+		if before := p.Previous[0]; r.Asked == exchange.AskHome && p.Mine && before != 0 && before != pop.Self {
+			return before, true
+		}
 		return p.Owner, p.Owner != 0 && !p.Mine
 	default:
 		return 0, false

@@ -45,6 +45,7 @@ type served struct {
 	request *exchange.Request
 	call    string // its name, when it is one
 	most    int64  // content that was announced, -1 when it is not known
+	interim bool   // 1xx responses are wanted
 
 	// Guarded by link.mu.
 	held    bool // until GO comes
@@ -280,6 +281,7 @@ func (c *serverConn) newServed(id uint32, r *exchange.Request, f flags) *served 
 		most:    r.Length,
 	}
 	x.stream.served = x
+	x.interim = f.has(wantsInterim)
 	if f.has(hasBody) {
 		r.Body = (*requested)(x)
 	}
@@ -322,6 +324,9 @@ func (c *serverConn) exchange(ctx context.Context, x *served) {
 	if x.call != "" {
 		c.serveCall(ctx, w, x)
 		return
+	}
+	if x.interim {
+		x.request.Interim = func(status int, h exchange.Header) { _ = w.Interim(status, h) } // a loss shows in what follows
 	}
 	c.s.met.served[servedExchange].Inc()
 	c.s.conf.Handler.ServeExchange(ctx, w, x.request)

@@ -98,6 +98,26 @@ func (t *Table) Held(session string, now time.Time) bool {
 	return held
 }
 
+// Forget gives a session up: another node has it now.
+func (t *Table) Forget(session string) {
+	h, s, _ := t.find(session, t.start)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.young, h)
+	delete(s.old, h)
+}
+
+// Clear gives all sessions up.
+func (t *Table) Clear() {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		clear(s.young)
+		clear(s.old)
+		s.mu.Unlock()
+	}
+}
+
 // Len forgets the sessions that have been idle for too long, and returns
 // how many are held. It looks at every one.
 func (t *Table) Len(now time.Time) int {

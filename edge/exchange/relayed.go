@@ -13,6 +13,7 @@ const (
 	AskFill               // answer as the owner of the key
 	AskStored             // answer from what is stored and fresh, or decline
 	AskSession            // answer as the owner of the session, or decline when another node is
+	AskHome               // the same, from a node that does not know who owned the session before: decline when such a one may hold it
 	AskHeld               // answer if the session is held here, or decline
 	AskAnyway             // answer: no other node will
 	numAsks
@@ -20,11 +21,11 @@ const (
 
 // String returns the word that logs and metrics use.
 func (a Ask) String() string {
-	return [numAsks]string{"nothing", "fill", "stored", "session", "held", "anyway"}[a]
+	return [numAsks]string{"nothing", "fill", "stored", "session", "home", "held", "anyway"}[a]
 }
 
 // Asks returns everything that can be asked.
-func Asks() []Ask { return []Ask{AskFill, AskStored, AskSession, AskHeld, AskAnyway} }
+func Asks() []Ask { return []Ask{AskFill, AskStored, AskSession, AskHome, AskHeld, AskAnyway} }
 
 // Valid reports whether a is something that can be asked.
 func (a Ask) Valid() bool { return a > AskNothing && a < numAsks }
@@ -45,6 +46,9 @@ type Copy struct {
 	// Inherited says that the node which has it now owns the key: it is no
 	// longer a copy of what another has, though it is as old.
 	Inherited bool
+	// Abroad says that the node which gave it is of another PoP. What that
+	// has to tell, it has told its own.
+	Abroad bool
 	// Purges is how far in the sequence of purges the owner was.
 	Purges uint64
 }

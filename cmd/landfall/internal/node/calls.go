@@ -98,8 +98,8 @@ func (p *popPart) receive(_ context.Context, _ affinity.NodeID, payload []byte) 
 	return nil, p.node.issuer.Receive(s.Kind, s.Name, s.Data)
 }
 
-// tell calls all nodes of the PoP that can be reached, at once, and waits
-// for them.
+// tell calls all nodes of the PoP that are not gone, at once, and waits for
+// them.
 func (p *popPart) tell(ctx context.Context, name string, payload []byte) error {
 	if p.peers == nil {
 		return nil
@@ -110,7 +110,7 @@ func (p *popPart) tell(ctx context.Context, name string, payload []byte) error {
 	members := p.current.Load().view.Members
 	errs := make([]error, len(members))
 	for i, m := range members {
-		if m.ID == p.self.ID || !p.peers.Reachable(m.ID) {
+		if m.ID == p.self.ID || m.L7 == affinity.Gone {
 			continue
 		}
 		all.Go(func() {

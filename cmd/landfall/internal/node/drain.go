@@ -8,7 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/landfall-cdn/landfall/affinity"
-	"github.com/landfall-cdn/landfall/edge/front"
+	"github.com/landfall-cdn/landfall/affinity/sessions"
 	"github.com/landfall-cdn/landfall/internal/admin/pop"
 )
 
@@ -18,9 +18,10 @@ import (
 // at any time.
 type drain struct {
 	// Static.
-	log   *zap.Logger
-	front *front.Front
-	state func(affinity.State)
+	log      *zap.Logger
+	front    clients
+	state    func(affinity.State)
+	sessions *sessions.Table
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -29,6 +30,9 @@ type drain struct {
 	expiry   *time.Timer
 	final    bool // the process stops: nothing takes that back
 }
+
+// clients is what a drain has to do with those who are connected.
+type clients interface{ SetDraining(on bool) }
 
 // begin starts a drain, or gives the one in progress another deadline.
 func (d *drain) begin(deadline time.Duration) {
@@ -40,10 +44,10 @@ func (d *drain) begin(deadline time.Duration) {
 	if d.since.IsZero() {
 		d.since = time.Now()
 		d.front.SetDraining(true)
-		d.state(affinity.Draining)
 	} else {
 		d.expiry.Stop()
 	}
+	d.state(affinity.Draining) // again, when the deadline had passed and there is a new one
 	d.deadline = deadline
 	d.expiry = time.AfterFunc(time.Until(d.since.Add(deadline)), d.expire)
 	d.log.Info("draining", zap.Duration("deadline", deadline))
@@ -56,6 +60,7 @@ func (d *drain) expire() {
 	if !d.since.IsZero() && time.Since(d.since) >= d.deadline {
 		d.log.Info("the deadline of the drain has passed, the sessions that are left go to other nodes")
 		d.state(affinity.Gone)
+		d.sessions.Clear()
 	}
 }
 

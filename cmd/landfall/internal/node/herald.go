@@ -86,7 +86,9 @@ func (h *herald) send(ctx context.Context, keys []string) {
 			n++
 		}
 		payload, err := json.Marshal(keys[:n])
-		if err == nil {
+		// Told once, a node may take the old response back from an owner that
+		// is told later. After the second time there is nobody to take it from.
+		for round := 0; round < 2 && err == nil; round++ {
 			err = h.tell(ctx, payload)
 		}
 		if err != nil {

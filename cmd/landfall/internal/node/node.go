@@ -231,9 +231,9 @@ func (n *Node) openSockets() (err error) {
 		Handler: n.edge, Limits: n.conf.Limits, Counters: n.counters, Drain: n.conf.Drain.Timeout, Log: n.log.Named("front"),
 	}, n.metrics)
 	if err != nil {
-		return errors.Join(err, n.admin.Close())
+		return errors.Join(err, n.pop.close(), n.admin.Close())
 	}
-	n.pop.drain = &drain{log: n.log, front: n.front, state: n.pop.state}
+	n.pop.drain = &drain{log: n.log, front: n.front, state: n.pop.state, sessions: n.pop.sessions}
 	return nil
 }
 

@@ -82,7 +82,7 @@ func (p *popPart) forEdge() *edge.Pop {
 		Self: p.self.ID, Name: p.node.conf.Node.Pop, Table: p.table, Sessions: p.sessions,
 		CookieKeys: p.node.ring.CookieKey, Relay: alone{},
 	}
-	if p.peers != nil {
+	if out.Alone = p.peers == nil; !out.Alone {
 		out.Relay = p.peers
 		for _, s := range p.node.conf.Pop.Siblings {
 			out.Siblings = append(out.Siblings, edge.Sibling{ID: affinity.NodeID(s.ID), Pop: s.Pop})
@@ -173,6 +173,14 @@ func (p *popPart) listen() (err error) {
 	}
 	n.checks.Report("pop", p.members.Problems)
 	return nil
+}
+
+// close gives the sockets back, of a node that never ran.
+func (p *popPart) close() error {
+	if p.members == nil {
+		return nil
+	}
+	return errors.Join(p.members.Close(), p.server.Close())
 }
 
 // parts are started in this order: others are asked, and then told that
