@@ -347,7 +347,7 @@ func (s *Store) store(f *flight, v *variant) {
 // remember notes for the next requests whether they may share an answer.
 func (s *Store) remember(f *flight, shared bool) {
 	if f.head.copy != nil && shared {
-		s.known.Set(s.hash(f.key), f.head.received.Add(shareMemory))
+		s.share(f.key, f.head.received)
 	}
 	switch {
 	case shared:

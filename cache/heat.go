@@ -51,8 +51,25 @@ func newHeat(size int64, now time.Time) *heat {
 // add counts n requests for a key and returns how many there were lately,
 // these included.
 func (t *heat) add(key string, n int, now time.Time) int {
+	at, least, before := t.find(key, now)
+	count := least + n
+	for _, i := range at {
+		// No counter is raised further than the key's own count needs.
+		t.current[i] = max(t.current[i], uint8(min(count, 255)))
+	}
+	return count + before
+}
+
+// count returns how many requests for a key there were lately.
+func (t *heat) count(key string, now time.Time) int {
+	_, least, before := t.find(key, now)
+	return least + before
+}
+
+// find returns where the counters of a key are, and what they say of this
+// half of the window and of the one before.
+func (t *heat) find(key string, now time.Time) (at [heatRows]uint64, current, last int) {
 	t.turn(now)
-	var at [heatRows]uint64
 	h := maphash.String(t.seed, key)
 	step := h>>32 | 1
 	least, before := uint8(255), uint8(255)
@@ -60,12 +77,7 @@ func (t *heat) add(key string, n int, now time.Time) int {
 		at[i] = uint64(i)*(t.mask+1) + (h+uint64(i)*step)&t.mask
 		least, before = min(least, t.current[at[i]]), min(before, t.last[at[i]])
 	}
-	count := int(least) + n
-	for _, i := range at {
-		// No counter is raised further than the key's own count needs.
-		t.current[i] = max(t.current[i], uint8(min(count, 255)))
-	}
-	return count + int(before)
+	return at, int(least), int(before)
 }
 
 // turn begins a new half of the window when it is time. A now that is

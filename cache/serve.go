@@ -117,6 +117,9 @@ func forwardReason(r *resource, v *variant) Fwd {
 // fetch waits for a fill, its own or another's, until one gives an answer
 // for this request.
 func (s *Store) fetch(a *ask) (*Result, *exchange.Error) {
+	if res, err, ok := s.through(a); ok {
+		return res, err
+	}
 	for range maxBoardings {
 		f, v, r := s.board(a, false)
 		switch r {

@@ -75,6 +75,9 @@ func (c *Conn) enqueue(s *stream) {
 	c.queue = append(c.queue, s)
 }
 
+// keptQueue is how long a queue may be that an idle connection keeps.
+const keptQueue = 16
+
 func (c *Conn) unqueue(s *stream) {
 	if !s.queued {
 		return
@@ -88,7 +91,7 @@ func (c *Conn) unqueue(s *stream) {
 		}
 	}
 	c.queue[last] = nil
-	if c.queue = c.queue[:last]; last == 0 {
+	if c.queue = c.queue[:last]; last == 0 && cap(c.queue) > keptQueue {
 		c.queue = nil
 	}
 }
