@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,7 +70,7 @@ func TestThroughIsOneRequests(t *testing.T) {
 }
 
 func causeOf(err error) exchange.Cause {
-	if e, ok := err.(*exchange.Error); ok {
+	if e, ok := errors.AsType[*exchange.Error](err); ok {
 		return e.Cause
 	}
 	return exchange.NoCause

@@ -31,7 +31,7 @@ func fullMeta() meta {
 
 func TestMetadata(t *testing.T) {
 	for _, want := range []meta{fullMeta(), {Member: memberOf(1), pop: "fra", instance: 1, uptime: time.Second}} {
-		b := want.appendTo(nil)
+		b := want.encode()
 		if len(b) > memberlist.MetaMaxSize {
 			t.Errorf("%d bytes, at most %d", len(b), memberlist.MetaMaxSize)
 		}
@@ -52,11 +52,11 @@ func TestMetadata(t *testing.T) {
 
 func TestUnreadable(t *testing.T) {
 	good := meta{Member: memberOf(1), pop: "fra", instance: 1}
-	with := func(field ...byte) []byte { return append(good.appendTo(nil), field...) }
+	with := func(field ...byte) []byte { return append(good.encode(), field...) }
 	without := func(change func(*meta)) []byte {
 		m := good
 		change(&m)
-		return m.appendTo(nil)
+		return m.encode()
 	}
 	for _, c := range []struct {
 		name string
@@ -95,7 +95,7 @@ func TestUnreadable(t *testing.T) {
 // written again, and fits.
 func FuzzMetadata(f *testing.F) {
 	full := fullMeta()
-	f.Add(full.appendTo(nil))
+	f.Add(full.encode())
 	f.Add([]byte{metaFormat, tagID, 1, 7, tagName, 1, 'a', tagL4, 1, 2, tagL7, 1, 2, tagInstance, 8, 0, 0, 0, 0, 0, 0, 0, 1, tagPop, 1, 'p'})
 	f.Add([]byte{metaFormat, 99, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -103,7 +103,7 @@ func FuzzMetadata(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again := m.appendTo(nil)
+		again := m.encode()
 		if len(again) > memberlist.MetaMaxSize {
 			t.Fatalf("%d bytes of %q", len(again), b)
 		}

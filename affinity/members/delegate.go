@@ -48,7 +48,7 @@ func (d delegate) NodeMeta(int) []byte {
 	defer d.m.mu.Unlock()
 	self := d.m.self
 	self.uptime = time.Since(d.m.started)
-	return self.appendTo(nil)
+	return self.encode()
 }
 
 // NotifyAlive refuses nodes that cannot be members.

@@ -190,11 +190,11 @@ func TestUnreadableMetadata(t *testing.T) {
 		}
 	}
 	newer := meta{Member: memberOf(3), pop: "fra", instance: 1}
-	join("newer", "127.0.7.3", append(newer.appendTo(nil), 200, 2, 'n', 'w'))
+	join("newer", "127.0.7.3", append(newer.encode(), 200, 2, 'n', 'w'))
 	join("stranger", "127.0.7.2", []byte("hello"))
 	join("empty", "127.0.7.4", nil)
 	elsewhere := meta{Member: memberOf(5), pop: "ams", instance: 1}
-	join("elsewhere", "127.0.7.5", elsewhere.appendTo(nil))
+	join("elsewhere", "127.0.7.5", elsewhere.encode())
 
 	one.complains("what the node at 127.0.7.2:", "cannot be read")
 	one.complains("what the node at 127.0.7.4:", "cannot be read")

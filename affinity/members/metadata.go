@@ -54,8 +54,8 @@ type meta struct {
 	aside reason
 }
 
-// appendTo appends the encoded form.
-func (m *meta) appendTo(b []byte) []byte {
+// encode returns the encoded form.
+func (m *meta) encode() (b []byte) {
 	text := func(tag byte, s string) { b = append(append(b, tag, byte(len(s))), s...) }
 	small := func(tag, v byte) { b = append(b, tag, 1, v) }
 	number := func(tag byte, v uint64) { b = binary.BigEndian.AppendUint64(append(b, tag, 8), v) }

@@ -72,8 +72,9 @@ func (r *refusal) problem() string {
 		return fmt.Sprintf("%s has the name of %s, which is older: it runs alone until it has a node.name of its own", who, other)
 	case quarantined:
 		return fmt.Sprintf("%s has the id of %s, which is gone: it runs alone until nobody remembers that one, or it has another node.id", who, other)
+	default:
+		return fmt.Sprintf("%s runs alone, by its own word: %s", who, r.why)
 	}
-	return fmt.Sprintf("%s runs alone, by its own word: %s", who, r.why)
 }
 
 // Problems returns what is wrong, and what to do about it, in no order that

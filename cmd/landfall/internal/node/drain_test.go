@@ -49,11 +49,11 @@ func TestDrainAndBack(t *testing.T) {
 		}
 		d.begin(time.Minute)
 		step(affinity.Draining)
-		time.Sleep(time.Minute - 1)
+		time.Sleep(time.Minute - time.Second)
 		if !front.away || !d.sessions.Held("shop one", time.Now()) {
 			t.Error("before its deadline a drain keeps sessions, and sends clients away")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Second)
 		step(affinity.Gone)
 		if d.sessions.Held("shop one", time.Now()) {
 			t.Error("a session that was given up is held")
