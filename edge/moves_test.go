@@ -280,3 +280,32 @@ func TestHoldAfterFallThrough(t *testing.T) {
 		t.Errorf("%d sessions of node 1 ended elsewhere after its undrain", moved)
 	}
 }
+
+// TestOneOfSeveralIsGone: a node that cannot be reached, and is still in the
+// view, moves no session but its own: those of others that have it in their
+// past are found.
+func TestOneOfSeveralIsGone(t *testing.T) {
+	m := newMesh(t, 4, cookieSite)
+	all := func() {
+		for s := range 100 {
+			for _, n := range m.nodes {
+				if !m.dead[n.id] {
+					n.ask(inSession(fmt.Sprint("s", s)))
+				}
+			}
+		}
+	}
+	m.view(map[affinity.NodeID]affinity.State{1: affinity.Joining, 4: affinity.Joining})
+	all() // at 2 and 3
+	m.view(map[affinity.NodeID]affinity.State{4: affinity.Joining})
+	all() // some are 1's now, held by 2 and 3
+	m.view(nil)
+	all() // and some 4's, with 1 in their past
+	m.dead[1] = true
+	all()
+	for s := range 100 {
+		if who := m.fetches(fmt.Sprint("/s", s)); who[0] != 1 && len(slices.Compact(slices.Clone(who))) != 1 {
+			t.Errorf("session %d of node %d moved: %v", s, who[0], who)
+		}
+	}
+}

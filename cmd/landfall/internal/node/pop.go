@@ -194,8 +194,23 @@ func (p *popPart) parts() []group.Part {
 		{Name: "relay from others", Run: p.server.Run, Stop: p.node.conf.Drain.Timeout + stopSlack},
 		{Name: "invalidations", Run: p.herald.Run, Stop: stopSlack},
 		{Name: "certificates of the pop", Run: p.certificates, Stop: stopSlack},
+		{Name: "farewell", Run: p.farewell, Stop: stopSlack},
 		{Name: "members", Run: p.members.Run, Stop: stopSlack},
 	}
+}
+
+// farewellTime is how long a node that has said that it leaves goes on
+// answering others, who learn of it one after the other.
+const farewellTime = 500 * time.Millisecond
+
+// farewell ends that long after membership did.
+func (p *popPart) farewell(ctx context.Context, ready func()) error {
+	ready()
+	<-ctx.Done()
+	if len(p.current.Load().view.Members) > 1 {
+		<-time.After(farewellTime)
+	}
+	return nil
 }
 
 // certificates follows the table: who orders a name changes with it, and a
