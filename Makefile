@@ -49,6 +49,8 @@ test: deps ## all tests, with the race detector; lists what was skipped
 	go test -race -count=1 -timeout $(TIMEOUT) -json ./... | build/testreport $$strict
 	echo "== allocations, which the race detector adds to"
 	go test -count=1 -run 'Alloc|HoldsNothing' ./edge/... ./affinity/... | (grep -v -e 'no test files' -e 'no tests to run' || true)
+	echo "== sessions of 500 clients, too many for it"
+	go test -count=1 -run TestSessions ./lab/pop
 
 bench: deps ## cost of a request beside nginx's, into build/bench-<date>.txt
 	@mkdir -p build
