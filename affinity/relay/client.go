@@ -161,6 +161,13 @@ func (c *client) lost(a *asked) error {
 	return &exchange.Error{Cause: exchange.ConnectionTerminated, Err: err}
 }
 
+// whyEnded returns why the connection is over; nil while it is not.
+func (c *client) whyEnded() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.end
+}
+
 // stopAsking notes that the other end takes no more requests. Under mu.
 func (c *client) stopAsking() {
 	if !c.left {

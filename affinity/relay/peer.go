@@ -73,7 +73,7 @@ func (n *peer) use(followed context.Context, c *client) time.Duration {
 	n.conn.Store(nil)
 	// One that says goodbye may have a successor already: dialling will tell.
 	if isClosed(c.done) && followed.Err() == nil {
-		n.report(false, ErrLost)
+		n.report(false, c.whyEnded())
 	}
 	took := time.Since(c.began)
 	c.retire()
