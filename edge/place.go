@@ -52,6 +52,7 @@ type answered struct {
 	node   affinity.NodeID
 	asked  exchange.Ask
 	status string // its Cache-Status
+	hit    bool   // it has all of the response stored
 }
 
 // place decides where a request that the store cannot answer is filled
@@ -231,6 +232,7 @@ func (f *placed) ask(ctx context.Context, to affinity.NodeID, what exchange.Ask,
 	a := &answered{node: to, asked: what}
 	if resp.Tunnel == nil {
 		a.status = takeStatus(&resp.Header)
+		a.hit = strings.HasPrefix(a.status, Name+"; hit")
 	}
 	f.from.Store(a)
 	release(resp, r.Conn.ReleaseOrigin)

@@ -61,13 +61,17 @@ func (x *passage) whole(res *cache.Result, h exchange.Header) error {
 	if x.r.Method == http.MethodHead {
 		return nil
 	}
-	return x.content(resp.Body, resp, live(res.Outcome))
+	return x.content(resp.Body, resp, x.live(res.Outcome))
 }
 
 // live reports whether content is still on its way to us, so that it can
 // pause anywhere: what has come goes on to the client at once, the head
-// first. What is stored is left to the writer to pack.
-func live(o exchange.Outcome) bool {
+// first. What is stored, here or at the node that answered, is left to the
+// writer to pack.
+func (x *passage) live(o exchange.Outcome) bool {
+	if x.from != nil && x.from.hit {
+		return false
+	}
 	return o == exchange.Miss || o == exchange.Pass || o == exchange.Coalesced
 }
 
@@ -93,7 +97,7 @@ func (x *passage) part(res *cache.Result, h exchange.Header, sel selected) error
 		return x.content(io.LimitReader(resp.Body, sel.n), &exchange.Response{}, true)
 	}
 	body := resp.Slice(sel.off, sel.n)
-	err := x.content(body, &exchange.Response{}, live(res.Outcome))
+	err := x.content(body, &exchange.Response{}, x.live(res.Outcome))
 	return errors.Join(err, body.Close())
 }
 
