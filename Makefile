@@ -46,7 +46,10 @@ test: deps ## all tests, with the race detector; lists what was skipped
 	@strict=
 	case "$${LANDFALL_REQUIRE:-0}" in 0) ;; *) strict=-all ;; esac
 	go build -o build/testreport ./internal/testreport
-	go test -race -count=1 -timeout $(TIMEOUT) -json ./... | build/testreport $$strict
+	# The lab loads the whole machine: one of its packages at a time.
+	tests() { go test -race -count=1 -timeout $(TIMEOUT) -json "$$@"; }
+	{ failed=0; tests $$(go list ./... | grep -v /lab) || failed=1; tests -p 1 ./lab/... || failed=1; exit $$failed; } |
+		build/testreport $$strict
 	echo "== allocations, which the race detector adds to"
 	go test -count=1 -run 'Alloc|HoldsNothing' ./edge/... ./affinity/... | (grep -v -e 'no test files' -e 'no tests to run' || true)
 	echo "== sessions of 500 clients, too many for it"
