@@ -68,9 +68,10 @@ func (c Counts) of(p exchange.Proto) int {
 }
 
 // TestDrainingLosesNoRequest: clients that keep asking while a node drains
-// get an answer each time, also to what they could not send again. The
-// client for HTTP/3 does not connect anew by itself, and is a new one for
-// each request.
+// get an answer each time. What a connection does not take any more, because
+// the client was starved for longer than the grace, is said not to have been
+// taken, and sent again by the client itself (RFC 9113, 8.7). The one for
+// HTTP/3 does not connect anew by itself, and is a new one for each request.
 func TestDrainingLosesNoRequest(t *testing.T) {
 	r := start(t, ok, nil)
 	for _, proto := range protos {
@@ -82,7 +83,7 @@ func TestDrainingLosesNoRequest(t *testing.T) {
 			if proto == exchange.HTTP3 {
 				c = r.client(t, proto)
 			}
-			resp, err := c.Post(r.url("https"), "text/plain", io.MultiReader(strings.NewReader("once")))
+			resp, err := c.Post(r.url("https"), "text/plain", strings.NewReader("once"))
 			if err != nil {
 				t.Fatalf("%v, request %d: %v", proto, i, err)
 			}
