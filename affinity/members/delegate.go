@@ -12,8 +12,8 @@ import (
 	"github.com/landfall-cdn/landfall/affinity"
 )
 
-// library returns how memberlist is set up; see Tuning for the arithmetic.
-func (m *Members) library() *memberlist.Config {
+// settings returns how memberlist is set up; see Tuning for the arithmetic.
+func (m *Members) settings() *memberlist.Config {
 	c, t := memberlist.DefaultLANConfig(), m.conf.Tuning
 	// A name for each start: memberlist knows no two of one name, and the
 	// rules for two nodes with one id are ours.

@@ -102,7 +102,7 @@ func (m *Members) Addr() netip.AddrPort { return m.transport.addr }
 // answered or not, or after Tuning.JoinWait. It is called once.
 func (m *Members) Run(ctx context.Context, ready func()) error {
 	defer m.lines.end()
-	list, err := memberlist.Create(m.library())
+	list, err := memberlist.Create(m.settings())
 	if err != nil {
 		_ = m.transport.Shutdown()
 		return fmt.Errorf("gossip: %w", err)
