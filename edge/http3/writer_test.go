@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -186,7 +187,9 @@ func TestExpect(t *testing.T) {
 				_ = w.Head(200, nil, 0)
 			}})
 			f := newFake(head("POST", field("expect", "100-continue")), false)
-			go func() {
+			var client sync.WaitGroup
+			defer client.Wait()
+			client.Go(func() {
 				for {
 					if out, closed, _, _ := f.state(); closed {
 						return
@@ -196,7 +199,7 @@ func TestExpect(t *testing.T) {
 					}
 					time.Sleep(time.Millisecond)
 				}
-			}()
+			})
 			c.serve(f)
 			out, _, _, _ := f.state()
 			want := []string{"100", "200"}
