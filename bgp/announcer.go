@@ -103,7 +103,7 @@ func (a *Announcer) Run(ctx context.Context, ready func()) error {
 		return <-ended
 	case <-a.readyC():
 	}
-	if err := a.apply(Desired{Announce: a.cfg.BGP.Announcement()}); err != nil {
+	if err := a.apply(Desired{Announce: a.cfg.BGP.Announcement(Normal, Attrs{})}); err != nil {
 		stop()
 		return errors.Join(err, <-ended)
 	}
@@ -132,7 +132,7 @@ func (a *Announcer) Status() Status { return a.cfg.Speaker.Status() }
 
 func (a *Announcer) withdraw(ctx context.Context) error {
 	a.cfg.Log.Info("withdrawing", zap.Int("prefixes", len(a.cfg.BGP.VIPs)))
-	if err := a.apply(Desired{Message: "node is shutting down"}); err != nil {
+	if err := a.apply(Desired{Rung: Withdrawn, Message: "node is shutting down"}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.WithdrawLimit)

@@ -152,7 +152,7 @@ func labConfig() nodeConfig {
 		BGP: bgp.Config{
 			ASN: nodeASN, RouterID: netip.MustParseAddr(node4),
 			VIPs:  []netip.Prefix{prefix("198.51.100.10/32"), prefix("2001:db8:10::/48")},
-			Attrs: bgp.Attrs{MED: 50, Communities: []bgp.Community{64500<<16 | 20}},
+			Attrs: bgp.Attrs{MED: new(uint32(50)), Communities: []bgp.Community{64500<<16 | 20}},
 			Peers: []bgp.PeerConfig{
 				{Address: netip.MustParseAddr(router4), ASN: routerASN},
 				{Address: netip.MustParseAddr(router6), ASN: routerASN},
