@@ -103,6 +103,10 @@ var arrows = []arrow{
 	},
 
 	{
+		from: "bgp/ladder", to: []string{"bgp"},
+		why: "what is announced is decided by what is known of nodes and checks; who speaks and what serves is passed in",
+	},
+	{
 		from: "bgp/speaker", to: []string{"bgp"},
 		why: "the speaker carries out what bgp decides",
 	},

@@ -72,7 +72,7 @@ func NewAnnouncer(cfg AnnouncerConfig) (*Announcer, error) {
 		cfg.Log = zap.NewNop()
 	}
 	if cfg.Registerer != nil {
-		if err := cfg.Registerer.Register(newCollector(cfg.Speaker.Status)); err != nil {
+		if err := cfg.Registerer.Register(NewCollector(cfg.Speaker.Status)); err != nil {
 			return nil, fmt.Errorf("bgp metrics: %w", err)
 		}
 	}

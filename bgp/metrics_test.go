@@ -52,7 +52,7 @@ landfall_bgp_speaker_down 1
 # TYPE landfall_bgp_speaker_restarts_total counter
 landfall_bgp_speaker_restarts_total 5
 `
-		if err := testutil.CollectAndCompare(newCollector(func() Status { return status }), strings.NewReader(want)); err != nil {
+		if err := testutil.CollectAndCompare(NewCollector(func() Status { return status }), strings.NewReader(want)); err != nil {
 			t.Error(err)
 		}
 	})
