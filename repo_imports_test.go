@@ -111,6 +111,10 @@ var arrows = []arrow{
 		why: "the speaker carries out what bgp decides",
 	},
 	{
+		from: "bgp/bfd",
+		why:  "BFD says that this process lives and nothing else; what routes do about it is the router's business",
+	},
+	{
 		from: "bgp/...",
 		why:  "routes must be withdrawable when everything else hangs",
 	},
@@ -210,6 +214,7 @@ func TestArrowsCanBreak(t *testing.T) {
 		{"a test alone", "tls/policy", "tls/certs/local", "as a function"},
 
 		{"cache to origin", "cache", "origin", "tested without a network"},
+		{"BFD to BGP", "bgp/bfd", "bgp", "lives and nothing else"},
 		{"bgp to edge", "bgp", "edge", "when everything else hangs"},
 		{"bgp to its own process", "bgp", "bgp/speaker", "when everything else hangs"},
 		{"affinity to cache", "affinity", "cache", "a fact about nodes"},
