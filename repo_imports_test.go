@@ -107,7 +107,7 @@ var arrows = []arrow{
 		why: "what is announced is decided by what is known of nodes and checks; who speaks and what serves is passed in",
 	},
 	{
-		from: "bgp/speaker", to: []string{"bgp"},
+		from: "bgp/speaker", to: []string{"bgp"}, tests: []string{"bgp/ladder"},
 		why: "the speaker carries out what bgp decides",
 	},
 	{

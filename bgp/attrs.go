@@ -76,6 +76,27 @@ func (a Attrs) Merge(b Attrs) Attrs {
 	return a
 }
 
+// String returns what a adds in words for people, "" for nothing.
+func (a Attrs) String() string {
+	var out []string
+	if a.Prepend > 0 {
+		out = append(out, fmt.Sprintf("prepend %d", a.Prepend))
+	}
+	if med, sent := a.FinalMED(); sent {
+		out = append(out, fmt.Sprintf("med %d", med))
+	}
+	if a.LocalPref != 0 {
+		out = append(out, fmt.Sprintf("local-pref %d", a.LocalPref))
+	}
+	for _, c := range a.Communities {
+		out = append(out, c.String())
+	}
+	for _, c := range a.Large {
+		out = append(out, c.String())
+	}
+	return strings.Join(out, " ")
+}
+
 // FinalMED returns the MED to send, MEDAdd included, and whether one is
 // sent.
 func (a Attrs) FinalMED() (med uint32, sent bool) {

@@ -6,7 +6,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
@@ -56,20 +55,6 @@ landfall_bgp_speaker_restarts_total 5
 			t.Error(err)
 		}
 	})
-}
-
-func TestMetricsAreRegistered(t *testing.T) {
-	registry := prometheus.NewRegistry()
-	cfg := AnnouncerConfig{BGP: valid(), Speaker: newFakeSpeaker(), Registerer: registry}
-	if _, err := NewAnnouncer(cfg); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := testutil.GatherAndCount(registry); err != nil || n == 0 {
-		t.Errorf("%d metrics, %v", n, err)
-	}
-	if _, err := NewAnnouncer(cfg); err == nil {
-		t.Error("a second announcer on the same registry was accepted")
-	}
 }
 
 func TestSessionStateText(t *testing.T) {

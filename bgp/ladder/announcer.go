@@ -27,9 +27,6 @@ type Fleet interface {
 	Ask(ctx context.Context, ask Ask) []Answer
 }
 
-// StopTime is how long a Speaker's Run may take to return.
-const StopTime = 3 * time.Second
-
 const (
 	// tick is how often decisions are looked at without a reason to.
 	tick = 250 * time.Millisecond
@@ -146,7 +143,7 @@ func New(cfg Config) (*Announcer, error) {
 
 // StopLimit is how long Run may take to return once its context is done.
 func (a *Announcer) StopLimit() time.Duration {
-	return a.cfg.Rules.Farewell + a.cfg.WithdrawLimit + a.cfg.Settle + exchangeTime + StopTime
+	return a.cfg.Rules.Farewell + a.cfg.WithdrawLimit + a.cfg.Settle + exchangeTime + bgp.StopTime
 }
 
 // Alive tells whether the announcer's loop goes round. It returns at once;
@@ -163,7 +160,7 @@ func (a *Announcer) Run(ctx context.Context, ready func()) error {
 	speakerCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- a.cfg.Speaker.Run(speakerCtx) }()
+	go func() { ended <- a.cfg.Speaker.Run(speakerCtx) }() // every way out waits for it
 	ready()
 
 	work, cancel := context.WithCancel(ctx)

@@ -16,6 +16,8 @@ type Order struct {
 	Floor bgp.Rung `json:"floor"`
 	// Wide tells that the whole PoP has this floor.
 	Wide bool `json:"wide,omitempty"`
+	// Drain tells that the floor is a drain's: it ends with the process.
+	Drain bool `json:"drain,omitempty"`
 	// Prepend makes the PoP's paths longer, by 0 to bgp.MaxPrepend.
 	Prepend int `json:"prepend,omitempty"`
 	// Reason is for whoever finds the node like that.

@@ -28,19 +28,46 @@ func fails(r Record) Record {
 	return r
 }
 
-func TestJudge(t *testing.T) {
-	down := func(r *Record) { r.Rung, r.Announces, r.Prefixes = bgp.Withdrawn, false, nil }
+// judged is a step and what others say, and which interlocks refuse it.
+type judged struct {
+	name     string
+	step     Step
+	failing  bool // this node is
+	others   []Record
+	expected bool
+	age      time.Duration // of what is known
+	want     []Interlock
+}
+
+func (j judged) check(t *testing.T) {
+	v, self := View{Expected: j.expected}, announcing(1, "a")
+	if j.failing {
+		self = fails(self)
+	}
+	for _, r := range j.others {
+		v.Hear(r, noon)
+	}
+	var got []Interlock
+	for _, r := range Judge(self, j.step, &v, Record.serves, DefaultRules(), noon.Add(j.age)) {
+		got = append(got, r.Interlock)
+	}
+	if !slices.Equal(got, j.want) {
+		t.Errorf("refused by %v, want %v", got, j.want)
+	}
+}
+
+var (
+	byOperator = Step{To: bgp.Withdrawn}
+	byCheck    = Step{To: bgp.Withdrawn, Auto: true}
+)
+
+func down(r *Record) { r.Rung, r.Announces, r.Prefixes = bgp.Withdrawn, false, nil }
+
+// TestWhoIsLeft is about steps of operators and checks alike.
+func TestWhoIsLeft(t *testing.T) {
+	operator, check := byOperator, byCheck
 	three := []Record{announcing(2, "a"), announcing(3, "a"), announcing(4, "b")}
-	operator, check := Step{To: bgp.Withdrawn}, Step{To: bgp.Withdrawn, Auto: true}
-	for _, tc := range []struct {
-		name     string
-		step     Step
-		failing  bool // this node is
-		others   []Record
-		expected bool
-		age      time.Duration // of what is known
-		want     []Interlock
-	}{
+	for _, tc := range []judged{
 		{name: "one of three, another PoP there", step: operator, others: three},
 		{name: "by a check", step: check, failing: true, others: three},
 		{name: "alone", step: operator, want: []Interlock{LastAnnouncer}},
@@ -75,6 +102,16 @@ func TestJudge(t *testing.T) {
 		{name: "nobody heard, though expected", step: operator, expected: true, want: []Interlock{NoView, LastAnnouncer}},
 		{name: "heard too long ago", step: operator, expected: true, others: three, age: 10 * time.Second, want: []Interlock{NoView, LastAnnouncer, MinNodes, MinPops}},
 		{name: "heard too long ago, and ill", step: check, failing: true, expected: true, others: three, age: 10 * time.Second, want: []Interlock{NoView, LastAnnouncer, MinNodes, MinPops}},
+	} {
+		t.Run(tc.name, tc.check)
+	}
+}
+
+// TestChecksAreDoubted is about steps that checks ask for.
+func TestChecksAreDoubted(t *testing.T) {
+	operator, check := byOperator, byCheck
+	three := []Record{announcing(2, "a"), announcing(3, "a"), announcing(4, "b")}
+	for _, tc := range []judged{
 		{
 			name: "another withdrew lately", step: check, failing: true,
 			others: append(slices.Clone(three[:2]), with(announcing(4, "b"), func(r *Record) { r.Fell = 60 })), want: []Interlock{WithdrawBudget},
@@ -112,22 +149,7 @@ func TestJudge(t *testing.T) {
 			},
 		},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			v, self := View{Expected: tc.expected}, announcing(1, "a")
-			if tc.failing {
-				self = fails(self)
-			}
-			for _, r := range tc.others {
-				v.Hear(r, noon)
-			}
-			var got []Interlock
-			for _, r := range Judge(self, tc.step, &v, Record.serves, DefaultRules(), noon.Add(tc.age)) {
-				got = append(got, r.Interlock)
-			}
-			if !slices.Equal(got, tc.want) {
-				t.Errorf("refused by %v, want %v", got, tc.want)
-			}
-		})
+		t.Run(tc.name, tc.check)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/landfall-cdn/landfall/bgp"
+	"github.com/landfall-cdn/landfall/bgp/ladder"
 )
 
 // The test binary is also the processes that the tests start: roleEnv
@@ -71,7 +72,9 @@ func nodeMain() error {
 	if err != nil {
 		return err
 	}
-	announcer, err := bgp.NewAnnouncer(bgp.AnnouncerConfig{BGP: cfg.BGP, Speaker: client, Settle: cfg.Settle, Log: testLog()})
+	announcer, err := ladder.New(ladder.Config{
+		BGP: cfg.BGP, Speaker: client, Settle: cfg.Settle, Rules: ladder.DefaultRules(), Log: testLog(),
+	})
 	if err != nil {
 		return err
 	}
