@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -33,6 +35,7 @@ func (n *Node) openBGP() error {
 		return err
 	}
 	conf.VIPs = n.reachable(conf)
+	maps.DeleteFunc(conf.Prefixes, func(p netip.Prefix, _ bgp.Attrs) bool { return !slices.Contains(conf.VIPs, p) })
 	if err := conf.Validate(); err != nil {
 		return fmt.Errorf("bgp: %w", err)
 	}
@@ -49,9 +52,33 @@ func (n *Node) openBGP() error {
 }
 
 func bgpConfig(c *configs.BGP) (bgp.Config, error) {
-	out := bgp.Config{ASN: c.ASN, RouterID: c.RouterID, VIPs: c.VIPs, Listen: c.Listen}
+	read := &attrsReader{}
+	out := bgp.Config{
+		ASN: c.ASN, RouterID: c.RouterID, VIPs: c.VIPs, Listen: c.Listen,
+		Attrs: read.attrs(configs.Attributes{
+			MED: c.MED, Prepend: c.Prepend, Communities: c.Communities, LargeCommunities: c.LargeCommunities, LocalPref: c.LocalPref,
+		}),
+		Prefixes: map[netip.Prefix]bgp.Attrs{},
+		Deprefer: read.rung(c.Deprefer), Gshut: read.rung(c.Gshut),
+	}
+	for _, p := range c.Prefixes {
+		out.Prefixes[p.Prefix] = read.attrs(configs.Attributes{
+			MED: p.MED, Prepend: p.Prepend, Communities: p.Communities, LargeCommunities: p.LargeCommunities, LocalPref: p.LocalPref,
+		})
+	}
 	for i, p := range c.Peers {
-		peer := bgp.PeerConfig{Address: p.Address, ASN: p.ASN, HoldTime: p.HoldTime, Multihop: p.Multihop, Passive: p.Passive}
+		peer := bgp.PeerConfig{
+			Address: p.Address, ASN: p.ASN, HoldTime: p.HoldTime, Multihop: p.Multihop, Passive: p.Passive, AddPath: p.AddPath,
+			Attrs: read.attrs(configs.Attributes{
+				MED: p.MED, Prepend: p.Prepend, Communities: p.Communities, LargeCommunities: p.LargeCommunities, LocalPref: p.LocalPref,
+			}),
+		}
+		if p.Deprefer != nil {
+			peer.Deprefer = read.attrs(*p.Deprefer)
+		}
+		if p.Gshut != nil {
+			peer.Gshut = read.attrs(*p.Gshut)
+		}
 		if p.Password != nil {
 			password, err := p.Password.Read()
 			if err != nil {
@@ -61,7 +88,32 @@ func bgpConfig(c *configs.BGP) (bgp.Config, error) {
 		}
 		out.Peers = append(out.Peers, peer)
 	}
-	return out, nil
+	return out, errors.Join(read.errs...)
+}
+
+// attrsReader translates path attributes. Errors are for nodes that were
+// not read from a file, which had been checked.
+type attrsReader struct{ errs []error }
+
+func (r *attrsReader) attrs(c configs.Attributes) bgp.Attrs {
+	out := bgp.Attrs{Prepend: c.Prepend, MED: c.MED, MEDAdd: c.MEDAdd, LocalPref: c.LocalPref}
+	for _, text := range c.Communities {
+		v, err := bgp.ParseCommunity(text)
+		out.Communities, r.errs = append(out.Communities, v), append(r.errs, err)
+	}
+	for _, text := range c.LargeCommunities {
+		v, err := bgp.ParseLargeCommunity(text)
+		out.Large, r.errs = append(out.Large, v), append(r.errs, err)
+	}
+	return out
+}
+
+func (r *attrsReader) rung(c *configs.Attributes) *bgp.Attrs {
+	if c == nil {
+		return nil
+	}
+	out := r.attrs(*c)
+	return &out
 }
 
 // reachable returns the VIPs of the families that some peer speaks. The
