@@ -40,7 +40,7 @@ func (n *Node) openBGP() error {
 		return fmt.Errorf("bgp: %w", err)
 	}
 	a := &announcer{ready: n.checks.Ready, readyC: make(chan struct{})}
-	client, err := speaker.NewClient(speaker.ClientConfig{BGP: conf, Start: speaker.Self("speaker"), Log: n.log.Named("bgp")})
+	client, err := speaker.NewClient(speaker.ClientConfig{BGP: conf, Start: speaker.Self(speakerArgs(conf)...), Log: n.log.Named("bgp")})
 	if err != nil {
 		return err
 	}
@@ -49,6 +49,14 @@ func (n *Node) openBGP() error {
 	})
 	n.announcer = a
 	return err
+}
+
+// speakerArgs are the arguments that make this program a speaker.
+func speakerArgs(conf bgp.Config) []string {
+	if len(conf.Listen) > 0 {
+		return []string{"speaker", "--listen"}
+	}
+	return []string{"speaker"}
 }
 
 func bgpConfig(c *configs.BGP) (bgp.Config, error) {
