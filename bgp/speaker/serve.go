@@ -58,12 +58,24 @@ type refusedError struct{ reason string }
 
 func (e *refusedError) Error() string { return e.reason }
 
+// Needs are the privileges that a speaker process cannot do without.
+type Needs struct {
+	// Listen is to listen at port 179: some of bgp.Config.Listen is set.
+	Listen bool
+}
+
 // Main is the speaker process: it serves the orders on standard input
 // until they end. Only that ends it: signals to a whole process group or
 // control group reach it too, and a drain wants its announcements to go
-// in order, not at once.
-func Main(log *zap.Logger) error {
+// in order, not at once. On Linux it first gives away all privileges but
+// what it needs, for which it executes its own file again, with the same
+// arguments.
+func Main(log *zap.Logger, needs Needs) error {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	if err := confine(needs.Listen); err != nil {
+		// Announcing is worth more than a second line of defence.
+		log.Error("speaker keeps privileges that it does not need", zap.Error(err))
+	}
 	debug.SetMemoryLimit(memoryLimit)
 	out := os.Stdout
 	os.Stdout = os.Stderr // frames alone go to the data plane

@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -40,6 +42,7 @@ func (n *Node) openBGP() error {
 		return err
 	}
 	conf.VIPs = n.reachable(conf)
+	maps.DeleteFunc(conf.Prefixes, func(p netip.Prefix, _ bgp.Attrs) bool { return !slices.Contains(conf.VIPs, p) })
 	if err := conf.Validate(); err != nil {
 		return fmt.Errorf("bgp: %w", err)
 	}
@@ -49,7 +52,7 @@ func (n *Node) openBGP() error {
 	}
 	log := n.log.Named("bgp")
 	a.speaker, err = speaker.NewClient(speaker.ClientConfig{
-		BGP: conf, Start: speaker.Self("speaker"), Log: log, Alive: func() bool { return a.Alive() },
+		BGP: conf, Start: speaker.Self(speakerArgs(conf)...), Log: log, Alive: func() bool { return a.Alive() },
 	})
 	if err != nil {
 		return err
@@ -98,10 +101,42 @@ func (a *announcer) parts() []group.Part {
 	return append(parts, group.Part{Name: "bgp", Run: a.Run, Stop: a.StopLimit() + stopSlack})
 }
 
+// speakerArgs are the arguments that make this program a speaker.
+func speakerArgs(conf bgp.Config) []string {
+	if len(conf.Listen) > 0 {
+		return []string{"speaker", "--listen"}
+	}
+	return []string{"speaker"}
+}
+
 func bgpConfig(c *configs.BGP) (bgp.Config, error) {
-	out := bgp.Config{ASN: c.ASN, RouterID: c.RouterID, VIPs: c.VIPs, Listen: c.Listen}
+	read := &attrsReader{}
+	out := bgp.Config{
+		ASN: c.ASN, RouterID: c.RouterID, VIPs: c.VIPs, Listen: c.Listen,
+		Attrs: read.attrs(configs.Attributes{
+			MED: c.MED, Prepend: c.Prepend, Communities: c.Communities, LargeCommunities: c.LargeCommunities, LocalPref: c.LocalPref,
+		}),
+		Prefixes: map[netip.Prefix]bgp.Attrs{},
+		Deprefer: read.rung(c.Deprefer), Gshut: read.rung(c.Gshut),
+	}
+	for _, p := range c.Prefixes {
+		out.Prefixes[p.Prefix] = read.attrs(configs.Attributes{
+			MED: p.MED, Prepend: p.Prepend, Communities: p.Communities, LargeCommunities: p.LargeCommunities, LocalPref: p.LocalPref,
+		})
+	}
 	for i, p := range c.Peers {
-		peer := bgp.PeerConfig{Address: p.Address, ASN: p.ASN, HoldTime: p.HoldTime, Multihop: p.Multihop, Passive: p.Passive}
+		peer := bgp.PeerConfig{
+			Address: p.Address, ASN: p.ASN, HoldTime: p.HoldTime, Multihop: p.Multihop, Passive: p.Passive, AddPath: p.AddPath,
+			Attrs: read.attrs(configs.Attributes{
+				MED: p.MED, Prepend: p.Prepend, Communities: p.Communities, LargeCommunities: p.LargeCommunities, LocalPref: p.LocalPref,
+			}),
+		}
+		if p.Deprefer != nil {
+			peer.Deprefer = read.attrs(*p.Deprefer)
+		}
+		if p.Gshut != nil {
+			peer.Gshut = read.attrs(*p.Gshut)
+		}
 		if p.Password != nil {
 			password, err := p.Password.Read()
 			if err != nil {
@@ -111,7 +146,32 @@ func bgpConfig(c *configs.BGP) (bgp.Config, error) {
 		}
 		out.Peers = append(out.Peers, peer)
 	}
-	return out, nil
+	return out, errors.Join(read.errs...)
+}
+
+// attrsReader translates path attributes. Errors are for nodes that were
+// not read from a file, which had been checked.
+type attrsReader struct{ errs []error }
+
+func (r *attrsReader) attrs(c configs.Attributes) bgp.Attrs {
+	out := bgp.Attrs{Prepend: c.Prepend, MED: c.MED, MEDAdd: c.MEDAdd, LocalPref: c.LocalPref}
+	for _, text := range c.Communities {
+		v, err := bgp.ParseCommunity(text)
+		out.Communities, r.errs = append(out.Communities, v), append(r.errs, err)
+	}
+	for _, text := range c.LargeCommunities {
+		v, err := bgp.ParseLargeCommunity(text)
+		out.Large, r.errs = append(out.Large, v), append(r.errs, err)
+	}
+	return out
+}
+
+func (r *attrsReader) rung(c *configs.Attributes) *bgp.Attrs {
+	if c == nil {
+		return nil
+	}
+	out := r.attrs(*c)
+	return &out
 }
 
 // reachable returns the VIPs of the families that some peer speaks. The
