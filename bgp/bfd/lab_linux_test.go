@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -117,18 +118,21 @@ func (l *lab) self(t *testing.T, ns *netns.Namespace, role string, input any) *e
 
 // node is a running node process.
 type node struct {
-	cmd *exec.Cmd
+	cmd   *exec.Cmd
+	peers int
 
 	// Guarded by mu.
 	mu   sync.Mutex
 	line nodeLine // the newest
 }
 
-func (l *lab) startNode(t *testing.T) *node {
+func (l *lab) startNode(t *testing.T, peers ...string) *node {
 	t.Helper()
-	n := &node{cmd: l.self(t, l.node, "node", []Peer{
-		{Address: netip.MustParseAddr(router4)}, {Address: netip.MustParseAddr(router6)},
-	})}
+	var told []Peer
+	for _, p := range peers {
+		told = append(told, Peer{Address: netip.MustParseAddr(p)})
+	}
+	n := &node{peers: len(peers), cmd: l.self(t, l.node, "node", told)}
 	start(t, n.cmd, func(raw []byte) {
 		var line nodeLine
 		if json.Unmarshal(raw, &line) != nil {
@@ -147,12 +151,12 @@ func (n *node) last() nodeLine {
 	return n.line
 }
 
-// wait waits until both sessions of the node are as wanted.
+// wait waits until all sessions of the node are as wanted.
 func (n *node) wait(t *testing.T, what string, want func(s seen) bool) {
 	t.Helper()
 	wait(t, what, func() bool {
-		line := n.last()
-		return len(line.Sessions) == 2 && want(line.Sessions[0]) && want(line.Sessions[1])
+		sessions := n.last().Sessions
+		return len(sessions) == n.peers && !slices.ContainsFunc(sessions, func(s seen) bool { return !want(s) })
 	}, func() string { return fmt.Sprintf("%+v", n.last()) })
 }
 

@@ -1,6 +1,7 @@
 package bfd
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -14,7 +15,7 @@ import (
 func meet(t *testing.T, l *lab, startRouter func(*testing.T, *lab) router) (router, *node) {
 	t.Helper()
 	r := startRouter(t, l)
-	n := l.startNode(t)
+	n := l.startNode(t, router4, router6)
 	up(t, r, n)
 	return r, n
 }
@@ -58,6 +59,21 @@ func TestSessionsWithRouters(t *testing.T) {
 			t.Errorf("%+v, want no drops", d)
 		}
 	})
+}
+
+// TestTwoRoutersOnOneNetwork share a socket of the node.
+func TestTwoRoutersOnOneNetwork(t *testing.T) {
+	l := newLab(t, "two")
+	first, second := startBIRD(t, l, l.router), startBIRD(t, l, l.stranger)
+	n := l.startNode(t, router4, stranger4, router6, stranger6)
+	up(t, first, n)
+	up(t, second, n)
+	// One goes, the other stays.
+	l.ip(t, l.hub, "link", "set", "stranger", "down")
+	wait(t, "the node notices that one is gone", func() bool {
+		s := n.last().Sessions
+		return s[0].State == "up" && s[1].State == "down" && s[2].State == "up" && s[3].State == "down"
+	}, func() string { return fmt.Sprintf("%+v", n.last()) })
 }
 
 func TestACutIsNoticedAtBothEnds(t *testing.T) {
@@ -139,7 +155,7 @@ func TestWhatIsNotTheRoutersIsDropped(t *testing.T) {
 
 func TestAFloodIsCountedAndEnds(t *testing.T) {
 	l := newLab(t, "flood")
-	r, n := meet(t, l, startBIRD)
+	r, n := meet(t, l, routers[0].start)
 	junk := make([]byte, packetSize)
 	const count = 100000
 	const slack = 1000 // the router's good packets that the kernel dropped meanwhile

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/landfall-cdn/landfall/internal/netns"
 	"github.com/landfall-cdn/landfall/internal/testneed"
 )
 
@@ -34,7 +35,7 @@ var routers = []struct {
 	name  string
 	start func(*testing.T, *lab) router
 }{
-	{"bird", startBIRD},
+	{"bird", func(t *testing.T, l *lab) router { return startBIRD(t, l, l.router) }},
 	{"frr", startFRR},
 }
 
@@ -52,13 +53,15 @@ protocol bfd {
 
 type bird struct{ client, socket string }
 
-func startBIRD(t *testing.T, l *lab) router {
+func startBIRD(t *testing.T, l *lab, at *netns.Namespace) *bird {
 	t.Helper()
-	b := &bird{testneed.Command(t, "birdc", "bird2"), filepath.Join(l.dir, "bird.ctl")}
-	conf := filepath.Join(l.dir, "bird.conf")
+	dir, err := os.MkdirTemp(l.dir, "bird")
+	must(t, err)
+	b := &bird{testneed.Command(t, "birdc", "bird2"), filepath.Join(dir, "bird.ctl")}
+	conf := filepath.Join(dir, "bird.conf")
 	must(t, os.WriteFile(conf, []byte(birdConf), 0o600))
-	start(t, l.router.Command(t.Context(), testneed.Command(t, "bird", "bird2"),
-		"-f", "-c", conf, "-s", b.socket, "-P", filepath.Join(l.dir, "bird.pid")), nil)
+	start(t, at.Command(t.Context(), testneed.Command(t, "bird", "bird2"),
+		"-f", "-c", conf, "-s", b.socket, "-P", filepath.Join(dir, "bird.pid")), nil)
 	return b
 }
 
@@ -124,6 +127,10 @@ func startFRR(t *testing.T, l *lab) router {
 		}
 	}
 	start(t, l.router.Command(t.Context(), testneed.Command(t, "zebra", "frr"), common("zebra")...), nil)
+	wait(t, "zebra listens", func() bool { // or bfdd tries again after 10 s only
+		_, err := os.Stat(filepath.Join(l.dir, "zserv.api"))
+		return err == nil
+	}, f.all)
 	start(t, l.router.Command(t.Context(), testneed.Command(t, "bfdd", "frr"),
 		append(common("bfdd"), "--bfdctl", filepath.Join(l.dir, "bfdd.sock"))...), nil)
 	conf := filepath.Join(l.dir, "frr.conf")
