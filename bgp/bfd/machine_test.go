@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // one is a machine and what a peer would see of it.
 type one struct {
@@ -16,7 +16,7 @@ type one struct {
 }
 
 func newOne(p Peer) *one {
-	return &one{machine: newMachine(p.withDefaults(), 7, func() float64 { return 1 }, start), now: start}
+	return &one{machine: newMachine(p.withDefaults(), 7, func() float64 { return 1 }, epoch), now: epoch}
 }
 
 // run drives the machine for a time.
@@ -61,7 +61,7 @@ func (o *one) hear(p packet) {
 func (o *one) last() packet { return o.sent[len(o.sent)-1] }
 
 // up returns a machine whose session is up and whose polls are answered.
-func up(t *testing.T, p Peer) *one {
+func established(t *testing.T, p Peer) *one {
 	t.Helper()
 	o := newOne(p)
 	o.run(0)
@@ -149,7 +149,7 @@ func TestComesUpWithAPollToTheFastPace(t *testing.T) {
 }
 
 func TestAnswersAPollAtOnce(t *testing.T) {
-	o := up(t, Peer{})
+	o := established(t, Peer{})
 	o.run(50 * time.Millisecond)
 	n := len(o.sent)
 	o.receive(o.now, packet{state: Up, poll: true, mine: 9, yours: 7, multiplier: 3, minTx: 1, minRx: 1})
@@ -174,7 +174,7 @@ func TestAPollOfOursWaitsForTheAnswerToTheirs(t *testing.T) {
 }
 
 func TestPollsAreAnsweredAtABoundedRate(t *testing.T) {
-	o := up(t, Peer{})
+	o := established(t, Peer{})
 	n := len(o.sent)
 	for range 1000 { // within a second
 		o.receive(o.now, packet{state: Up, poll: true, mine: 9, yours: 7, multiplier: 3, minTx: 1, minRx: 1})
@@ -197,7 +197,7 @@ func TestDetectionTime(t *testing.T) {
 		{"multiplier 1", 100 * time.Millisecond, packet{multiplier: 1, minTx: 10 * time.Millisecond}, 100 * time.Millisecond},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			o := up(t, Peer{RX: tc.rx})
+			o := established(t, Peer{RX: tc.rx})
 			tc.peer.state = Up
 			heard := o.now
 			o.hear(tc.peer)
@@ -217,7 +217,7 @@ func TestDetectionTime(t *testing.T) {
 }
 
 func TestAPacketThatWaitedSavesTheSession(t *testing.T) {
-	o := up(t, Peer{})
+	o := established(t, Peer{})
 	late := o.now.Add(time.Second) // this process did not run in between
 	o.receive(late, packet{state: Up, mine: 9, yours: 7, multiplier: 3, minTx: 1, minRx: 1})
 	if o.step(late); o.state != Up {
@@ -229,7 +229,7 @@ func TestAPacketThatWaitedSavesTheSession(t *testing.T) {
 }
 
 func TestGapsCountWhileUp(t *testing.T) {
-	o := up(t, Peer{})
+	o := established(t, Peer{})
 	o.gap = 0
 	o.run(time.Minute)
 	o.hear(packet{state: Down})
@@ -247,7 +247,7 @@ func TestGapsCountWhileUp(t *testing.T) {
 }
 
 func TestForeignDiscriminatorChangesNothing(t *testing.T) {
-	o := up(t, Peer{})
+	o := established(t, Peer{})
 	before := o.machine
 	got := o.receive(o.now, packet{state: Down, mine: 9, yours: 8, multiplier: 3})
 	before.random, o.random = nil, nil
@@ -257,7 +257,7 @@ func TestForeignDiscriminatorChangesNothing(t *testing.T) {
 }
 
 func TestAdminDownIsSaidThreeTimesAndHeld(t *testing.T) {
-	o := up(t, Peer{})
+	o := established(t, Peer{})
 	o.run(50 * time.Millisecond)
 	n, from := len(o.sent), o.now
 	o.hold(o.now)
@@ -307,7 +307,7 @@ func TestJitter(t *testing.T) {
 		{1, 0, 75 * time.Millisecond},
 		{1, 1, 90 * time.Millisecond},
 	} {
-		o := up(t, Peer{Multiplier: tc.multiplier})
+		o := established(t, Peer{Multiplier: tc.multiplier})
 		o.random = func() float64 { return tc.random }
 		o.run(100 * time.Millisecond) // a packet with the new jitter
 		if got := o.transmission().Sub(o.machine.sent); got != tc.want {
@@ -317,7 +317,7 @@ func TestJitter(t *testing.T) {
 }
 
 func TestThePeerMayAskForLess(t *testing.T) {
-	o := up(t, Peer{})
+	o := established(t, Peer{})
 	o.hear(packet{state: Up, minRx: time.Second, multiplier: 30})
 	n := len(o.sent)
 	o.run(2500 * time.Millisecond)
@@ -342,7 +342,7 @@ func TestThePeerMayAskForLess(t *testing.T) {
 }
 
 func TestDemandMode(t *testing.T) {
-	o := up(t, Peer{})
+	o := established(t, Peer{})
 	o.hear(packet{state: Up, demand: true, multiplier: 100})
 	n := len(o.sent)
 	o.run(5 * time.Second)
