@@ -40,6 +40,7 @@ type cli struct {
 	Run     runCmd     `cmd:"" help:"Run one node."`
 	Node    nodeCmd    `cmd:"" help:"See the nodes of a PoP, send one away, take one back."`
 	Ring    ringCmd    `cmd:"" help:"See who owns what."`
+	Lab     labCmd     `cmd:"" help:"A small Internet on this machine: PoPs, routers and clients in network namespaces (root, Linux)."`
 	Check   checkCmd   `cmd:"" help:"Validate a node file or site documents, print every error, change nothing."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 	Speaker speakerCmd `cmd:"" hidden:"" help:"The BGP speaker; started by run."`
