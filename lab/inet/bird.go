@@ -20,9 +20,9 @@ type Policy struct {
 // GracefulShutdown is the community of RFC 8326.
 const GracefulShutdown = "65535:0"
 
-// maxPad bounds what the border translates of the nodes' prepending, and
+// MaxPrepend bounds what the border translates of the nodes' prepending, and
 // Policy.Prepend.
-const maxPad = 8
+const MaxPrepend = 8
 
 // holdTime is that of every session, in seconds: the backstop behind BFD
 // towards nodes, and all there is between networks.
@@ -162,7 +162,7 @@ filter world_%[1]s {
   int pad = bgp_path.len - 1 + %[5]d;
   bgp_path.empty;
 `, f, f.Prefix(), host, r.lan(f).Masked(), policy.Prepend)
-	for i := range maxPad {
+	for i := range MaxPrepend {
 		fmt.Fprintf(b, "  if pad > %d then bgp_path.prepend(%d);\n", i, r.ASN)
 	}
 	if policy.MED != nil {

@@ -19,3 +19,8 @@ func (frrRouting) sessions(context.Context, *Lab, *Router) ([]Session, error)   
 func (frrRouting) path(context.Context, *Lab, *Router, netip.Prefix) ([]uint32, bool, error) {
 	return nil, false, errSoon
 }
+
+func (frrRouting) hears(context.Context, *Lab, *Router, string, netip.Prefix) (bool, error) {
+	return false, errSoon
+}
+func (frrRouting) fast(context.Context, *Lab, *Router) (bool, error) { return false, errSoon }

@@ -23,6 +23,11 @@ type routing interface {
 	sessions(ctx context.Context, l *Lab, r *Router) ([]Session, error)
 	// path is the AS path of the router's best route, without its own AS.
 	path(ctx context.Context, l *Lab, r *Router, prefix netip.Prefix) (path []uint32, found bool, err error)
+	// hears reports whether a neighbour announces a prefix to the router.
+	hears(ctx context.Context, l *Lab, r *Router, from string, prefix netip.Prefix) (bool, error)
+	// fast reports whether a border has a BFD session that is up with every
+	// one of its nodes that runs.
+	fast(ctx context.Context, l *Lab, r *Router) (bool, error)
 }
 
 // daemon is one process of a router.
@@ -130,6 +135,27 @@ func (l *Lab) Path(ctx context.Context, router string, f Family) (path []uint32,
 	return l.routing().path(ctx, l, r, f.Prefix())
 }
 
+// Announced reports whether a PoP's border announces the anycast network
+// to its provider.
+func (l *Lab) Announced(ctx context.Context, pop string, f Family) (bool, error) {
+	for _, k := range l.Plan.linksOf(pop) {
+		if !k.Spare {
+			return l.routing().hears(ctx, l, l.Plan.Router(k.Left), pop, f.Prefix())
+		}
+	}
+	return false, fmt.Errorf("no PoP %s", pop)
+}
+
+// BFD reports whether nodes and borders watch one another with BFD.
+func (l *Lab) BFD(ctx context.Context) (bool, error) {
+	for _, pop := range l.Plan.Pops() {
+		if up, err := l.routing().fast(ctx, l, l.Plan.Router(pop)); err != nil || !up {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 type birdRouting struct{}
 
 func (birdRouting) daemons(l *Lab, r *Router) []daemon {
@@ -219,4 +245,30 @@ func birdPath(text string) (path []uint32, found bool) {
 		return path, true
 	}
 	return nil, false
+}
+
+func (b birdRouting) hears(ctx context.Context, l *Lab, r *Router, from string, prefix netip.Prefix) (bool, error) {
+	f := V4
+	if prefix.Addr().Is6() {
+		f = V6
+	}
+	out, err := b.ask(ctx, l, r, "show", "route", prefix.String(), "protocol", from+"_"+string(f))
+	if err != nil && strings.Contains(err.Error(), "Network not found") {
+		return false, nil
+	}
+	return strings.Contains(out, prefix.String()), err
+}
+
+func (b birdRouting) fast(ctx context.Context, l *Lab, r *Router) (bool, error) {
+	out, err := b.ask(ctx, l, r, "show", "bfd", "sessions")
+	if err != nil {
+		return false, err
+	}
+	up := 0
+	for line := range strings.Lines(out) {
+		if f := strings.Fields(line); len(f) > 2 && f[2] == "Up" {
+			up++
+		}
+	}
+	return up >= len(Families)*len(l.Plan.PopNodes(r.Name)), nil
 }

@@ -115,6 +115,7 @@ func follow(ctx context.Context, name string, cmd *exec.Cmd, progress io.ReadClo
 // inherits the lab's lock. Whatever happens, nothing of the lab is left when
 // it returns; and when it is killed, its reaper sees to that.
 func Supervise(ctx context.Context, self string, text string, out *os.File) error {
+	syscall.CloseOnExec(lockFD) // a child that had it would hold the lock for as long as it lives
 	held := os.NewFile(lockFD, lockFile)
 	defer held.Close()
 	var opts Options
