@@ -12,16 +12,32 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/landfall-cdn/landfall/internal/netns"
 )
 
-// Dial opens a connection from a namespace, from a local address when one
-// is given. addr is an address, not a name.
-func Dial(ctx context.Context, from *netns.Namespace, network string, local net.Addr, addr netip.AddrPort) (conn net.Conn, err error) {
+// Dial opens a TCP connection from a namespace, from a local port unless
+// that is 0. A connection from a port of its own ends with a reset, so that
+// the port can be used again at once, also when the connection came about
+// just as ctx ended.
+func Dial(ctx context.Context, from *netns.Namespace, port int, addr netip.AddrPort) (conn net.Conn, err error) {
+	d := net.Dialer{}
+	if port != 0 {
+		d.LocalAddr = &net.TCPAddr{Port: port}
+		d.Control = func(_, _ string, c syscall.RawConn) (err error) {
+			return errors.Join(c.Control(func(fd uintptr) {
+				err = syscall.SetsockoptLinger(int(fd), syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
+			}), err)
+		}
+	}
+	network := "tcp4" // [::] is both families', and one of them may have the port
+	if addr.Addr().Is6() {
+		network = "tcp6"
+	}
 	err = from.Do(func() (err error) {
-		conn, err = (&net.Dialer{LocalAddr: local}).DialContext(ctx, network, addr.String())
+		conn, err = d.DialContext(ctx, network, addr.String())
 		return err
 	})
 	return conn, err
@@ -61,7 +77,7 @@ func quick(ctx context.Context, from *netns.Namespace, to netip.Addr) (id string
 	ctx, cancel := context.WithTimeout(ctx, glance)
 	defer cancel()
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return Dial(ctx, from, "tcp", nil, netip.AddrPortFrom(to, 80))
+		return Dial(ctx, from, 0, netip.AddrPortFrom(to, 80))
 	}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+Host+PathQuick, nil)
 	if err != nil {

@@ -25,10 +25,14 @@ func (l *Lab) Settle(ctx context.Context) error {
 	who := NewWho(l)
 	poll := time.NewTicker(settlePoll)
 	defer poll.Stop()
+	var missing []string
 	for {
-		missing := l.missing(ctx, who)
-		if len(missing) == 0 {
+		now := l.missing(ctx, who)
+		if len(now) == 0 {
 			return nil
+		}
+		if ctx.Err() == nil || missing == nil { // a look that was cut short says nothing
+			missing = now
 		}
 		select {
 		case <-poll.C:
@@ -176,7 +180,7 @@ func (l *Lab) admin(ctx context.Context, node, path string, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, glance)
 	defer cancel()
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return Dial(ctx, l.Node(node), "tcp", nil, netip.MustParseAddrPort(Admin))
+		return Dial(ctx, l.Node(node), 0, netip.MustParseAddrPort(Admin))
 	}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+Admin+path, nil)
 	if err != nil {

@@ -22,14 +22,10 @@ func (l *Lab) LoadConfig(network string, f Family) (load.Config, error) {
 	from := l.Client(network)
 	return load.Config{
 		Dial: func(ctx context.Context, port int, addr netip.AddrPort) (net.Conn, error) {
-			var local net.Addr
-			if port != 0 {
-				local = &net.TCPAddr{Port: port}
-			}
-			return Dial(ctx, from, "tcp", local, addr)
+			return Dial(ctx, from, port, addr)
 		},
 		ListenPacket: func() (net.PacketConn, error) { return ListenPacket(from, "udp") },
-		Addr:         f.VIP(), HTTP: 80, HTTPS: 443, Host: Host, Roots: roots,
+		Addr:         f.VIP(), HTTP: 80, HTTPS: 443, Host: Host, Roots: roots, Port: pick(f, 20000, 21000),
 		Quick: PathQuick, Long: PathLong, LongByte: LongByte, LongSize: LongSize,
 	}, nil
 }

@@ -18,14 +18,11 @@ const (
 	// connection, before it tries anew. It is shorter than any client's, so
 	// that a gap shows that TCP would hide behind its own timers.
 	FlowPatience = 25 * time.Millisecond
-	// flowPort is the local port of the first flow. Each keeps its port, so
-	// that routers send it the same way until routes change.
-	flowPort = 20000
 )
 
 // flow asks over and over, and notes the longest time without an answer.
 func (l *Load) flow(ctx context.Context, i int) {
-	f := &flow{conf: &l.conf, port: flowPort + i}
+	f := &flow{conf: &l.conf, port: l.conf.Port + i}
 	defer f.close()
 	tick := time.NewTicker(FlowPeriod)
 	defer tick.Stop()
@@ -45,7 +42,7 @@ func (l *Load) flow(ctx context.Context, i int) {
 				broken++
 			}
 			f.close()
-			f.rest(ctx)
+			pause(ctx, time.Millisecond) // connections may be refused at once
 			continue
 		}
 		probes++
@@ -72,23 +69,8 @@ type flow struct {
 
 func (f *flow) close() {
 	if f.conn != nil {
-		// A reset leaves nothing behind, so that the port can be used at once.
-		if tcp, ok := f.conn.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
-		}
 		_ = f.conn.Close()
 		f.conn = nil
-	}
-}
-
-// rest keeps a flow whose connections are refused at once from asking in a
-// tight loop.
-func (f *flow) rest(ctx context.Context) {
-	t := time.NewTimer(time.Millisecond)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -18,8 +18,9 @@ import (
 
 // Config is a client, with one address family.
 type Config struct {
-	// Dial opens a TCP connection; port is the local one, 0 for any. It is
-	// asked from many goroutines.
+	// Dial opens a TCP connection; port is the local one, 0 for any. One
+	// that is given can be used again as soon as the connection is closed. It
+	// is asked from many goroutines.
 	Dial func(ctx context.Context, port int, addr netip.AddrPort) (net.Conn, error)
 	// ListenPacket opens a UDP socket.
 	ListenPacket func() (net.PacketConn, error)
@@ -29,6 +30,10 @@ type Config struct {
 	// Host is asked for; Roots verify its certificate.
 	Host  string
 	Roots *x509.CertPool
+	// Port is the local port of the first flow, those of the others follow.
+	// Each keeps its port, so that routers send it the same way until routes
+	// change.
+	Port int
 	// Quick is the path of a small object. Long is the path of one that
 	// takes seconds, LongByte its byte at a place, and LongSize its length.
 	Quick, Long string
@@ -62,6 +67,9 @@ const (
 	// stallTime is how long a download may be silent before its client takes
 	// the connection for dead.
 	stallTime = 2 * time.Second
+	// retryPause is before a request is sent again. It is how long clients
+	// wait before they try another address (RFC 8305, 5).
+	retryPause = 250 * time.Millisecond
 	// maxResumes is how often one download may be resumed.
 	maxResumes = 5
 	// maxErrors bounds the errors that a report quotes.
@@ -90,6 +98,9 @@ type Report struct {
 	// Gap is the longest time that a flow was without an answer, from one
 	// to the next.
 	Gap time.Duration `json:"gap_ns"`
+	// Held is the longest time that the client itself did not get to run:
+	// a gap as long as that may be the client's own.
+	Held time.Duration `json:"held_ns"`
 	// Errors are the first of those behind Failed and Lost.
 	Errors []string `json:"errors,omitempty"`
 }
@@ -105,6 +116,7 @@ func (r Report) Add(o Report) Report {
 	r.Probes += o.Probes
 	r.Broken += o.Broken
 	r.Gap = max(r.Gap, o.Gap)
+	r.Held = max(r.Held, o.Held)
 	r.Errors = append(r.Errors[:len(r.Errors):len(r.Errors)], o.Errors...)
 	r.Errors = r.Errors[:min(len(r.Errors), maxErrors)]
 	return r
@@ -143,6 +155,7 @@ func Start(ctx context.Context, conf Config) (*Load, error) {
 	for i := range conf.Flows {
 		l.work.Go(func() { l.flow(begin, i) })
 	}
+	l.work.Go(func() { l.pulse(begin) })
 	return l, nil
 }
 
@@ -171,4 +184,23 @@ func (l *Load) failed(count func(*Report), what string, err error) {
 			r.Errors = append(r.Errors, fmt.Sprintf("%s %s: %v", l.conf.Addr, what, err))
 		}
 	})
+}
+
+// pulseTime is how often a client looks whether it gets to run.
+const pulseTime = 2 * time.Millisecond
+
+// pulse notes how late a clock is that nothing but this machine can delay.
+func (l *Load) pulse(ctx context.Context) {
+	tick := time.NewTicker(pulseTime)
+	defer tick.Stop()
+	held, last := time.Duration(0), time.Now()
+	for ctx.Err() == nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+		now := time.Now()
+		held, last = max(held, now.Sub(last)-pulseTime), now
+	}
+	l.note(func(r *Report) { r.Held = max(r.Held, held) })
 }

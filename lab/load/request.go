@@ -42,10 +42,21 @@ func (l *Load) visit(ctx context.Context, proto string) {
 	err := l.fetch(ctx, proto)
 	if errors.Is(err, errNoAnswer) && ctx.Err() == nil {
 		l.note(func(r *Report) { r.Retried++ })
+		pause(ctx, retryPause)
 		err = l.fetch(ctx, proto)
 	}
 	if err != nil && ctx.Err() == nil {
 		l.failed(func(r *Report) { r.Failed++ }, proto+" "+l.conf.Quick, err)
+	}
+}
+
+// pause waits, unless ctx ends before.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 

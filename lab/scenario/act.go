@@ -62,7 +62,7 @@ func (a *attempt) act(ctx context.Context, do *Action) (*running, error) {
 		a.changed.policies = append(a.changed.policies, do.Words[0])
 		return nil, a.lab.SetPolicy(ctx, do.Words[0], do.Policy)
 	case "start":
-		return nil, a.lab.Start(ctx, do.Words[0])
+		return nil, a.start(ctx, do.Words[0])
 	}
 	if do.Verb == "stop" {
 		a.changed.stopped = append(a.changed.stopped, do.Words[0])
@@ -70,6 +70,27 @@ func (a *attempt) act(ctx context.Context, do *Action) (*running, error) {
 		a.changed.killed = append(a.changed.killed, do.Words[0])
 	}
 	return nil, a.lab.Signal(ctx, do.Words[0], strings.ToUpper(do.Verb))
+}
+
+// startTime bounds how long a node that was asked to end may take to do so.
+const startTime = 20 * time.Second
+
+// start starts a node once it has ended.
+func (a *attempt) start(ctx context.Context, node string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	for {
+		pids, err := a.lab.Pids(ctx)
+		if err != nil {
+			return err
+		}
+		if pids[node] == 0 {
+			return a.lab.Start(ctx, node)
+		}
+		if pause(ctx, checkPoll) != nil {
+			return fmt.Errorf("%s still runs, as process %d; kill or term it before", node, pids[node])
+		}
+	}
 }
 
 // origin takes all links of the origin's network down, or brings them up.

@@ -16,6 +16,7 @@ func Write(out io.Writer, results []Result) (ok bool) {
 	row := func(cells ...string) { _, _ = fmt.Fprintln(t, strings.Join(cells, "\t")) } // Flush has the error
 	row("SCENARIO", "WHAT", "MUST", "MEASURED", "")
 	ok = true
+	var notes []string
 	for i := range results {
 		r := &results[i]
 		ok = ok && r.OK()
@@ -31,6 +32,10 @@ func Write(out io.Writer, results []Result) (ok bool) {
 				name = fmt.Sprintf("%s, try %d", r.Name, n+1)
 			}
 			for _, m := range rows {
+				if m.Must == "" {
+					notes = append(notes, fmt.Sprintf("%s: %s: %s", name, m.What, m.Measured))
+					continue
+				}
 				row(name, m.What, m.Must, m.Measured, verdict(m))
 			}
 		}
@@ -39,6 +44,10 @@ func Write(out io.Writer, results []Result) (ok bool) {
 		}
 	}
 	_ = t.Flush() // what cannot be printed was measured all the same
+	_, _ = fmt.Fprintln(out)
+	for _, note := range notes {
+		_, _ = fmt.Fprintln(out, note)
+	}
 	failed := []string{}
 	total := time.Duration(0)
 	for i := range results {

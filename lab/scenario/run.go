@@ -22,7 +22,8 @@ const (
 
 // Row is one thing that was measured.
 type Row struct {
-	What     string `json:"what"`
+	What string `json:"what"`
+	// Must is what had to be; "" for what is only told.
 	Must     string `json:"must"`
 	Measured string `json:"measured"`
 	OK       bool   `json:"ok"`
@@ -298,7 +299,7 @@ func (a *attempt) measure(loads []client) {
 		if len(loads) == 0 {
 			return
 		}
-		a.rows = append(a.rows, Row{What: "seen by clients over " + string(f), Must: "-", Measured: summary(sum), OK: true})
+		a.rows = append(a.rows, Row{What: "clients over " + string(f), Measured: summary(sum), OK: true})
 		for i := range a.scenario.Must {
 			b := &a.scenario.Must[i]
 			ok, measured := b.holds(sum)
@@ -312,6 +313,6 @@ func (a *attempt) measure(loads []client) {
 }
 
 func summary(r load.Report) string {
-	return fmt.Sprintf("%d requests (%d retried, %d failed), %d downloads (%d resumed, %d lost), %d probes (%d broken), longest gap %v",
-		r.Requests, r.Retried, r.Failed, r.Downloads, r.Resumed, r.Lost, r.Probes, r.Broken, r.Gap.Round(100*time.Microsecond))
+	return fmt.Sprintf("%d requests (%d retried, %d failed), %d downloads (%d resumed, %d lost), %d probes (%d broken), longest gap %v, longest that the client itself did not run %v",
+		r.Requests, r.Retried, r.Failed, r.Downloads, r.Resumed, r.Lost, r.Probes, r.Broken, r.Gap.Round(100*time.Microsecond), r.Held.Round(100*time.Microsecond))
 }
