@@ -42,6 +42,7 @@ type cli struct {
 	Pop     popCmd     `cmd:"" help:"Send a whole PoP's clients away, take them back."`
 	BGP     bgpCmd     `cmd:"" name:"bgp" help:"See sessions with routers, and what is announced."`
 	Ring    ringCmd    `cmd:"" help:"See who owns what."`
+	Lab     labCmd     `cmd:"" help:"A small Internet on this machine: PoPs, routers and clients in network namespaces (root, Linux)."`
 	Check   checkCmd   `cmd:"" help:"Validate a node file or site documents, print every error, change nothing."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 	Speaker speakerCmd `cmd:"" hidden:"" help:"The BGP speaker; started by run."`

@@ -1,14 +1,16 @@
 // Package netns makes network namespaces with links between them, for
 // tests and labs that need several hosts on one machine. It owns what it
-// makes, processes in there included, and removes all of it. It needs
-// root and iproute2 on Linux, and never touches a namespace that it did
-// not make.
+// makes, processes in there included, and removes all of it, also what an
+// earlier process of the same prefix left. It needs root and iproute2 on
+// Linux, and never touches a namespace of another prefix.
 package netns
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -22,8 +24,15 @@ import (
 // the error that wraps it says what is missing.
 var ErrUnsupported = errors.New("network namespaces are not available")
 
-// commandLimit bounds one call of ip(8).
-const commandLimit = 10 * time.Second
+const (
+	// commandLimit bounds one call of ip(8).
+	commandLimit = 10 * time.Second
+	// mounts is where ip(8) keeps namespaces by name.
+	mounts = "/run/netns"
+	// killRounds is how often Close looks for processes again: one that was
+	// about to be started is not in the list before it is.
+	killRounds = 20
+)
 
 // Set is a group of namespaces that are removed together. Its methods
 // are not safe for concurrent use.
@@ -36,14 +45,34 @@ type Set struct {
 // the prefix and the pid of this process, so that sets of several
 // processes do not meet.
 func NewSet(prefix string) (*Set, error) {
+	return Named(fmt.Sprintf("%s%d-", prefix, os.Getpid()))
+}
+
+// Named returns a set with whatever namespaces there are already whose
+// names start with the prefix: what is left of an earlier process, or what
+// a running one has. It is for who has the prefix to itself.
+func Named(prefix string) (*Set, error) {
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("%w: needs root", ErrUnsupported)
 	}
 	if _, err := exec.LookPath("ip"); err != nil {
 		return nil, fmt.Errorf("%w: needs ip(8) of iproute2", ErrUnsupported)
 	}
-	return &Set{prefix: fmt.Sprintf("%s%d-", prefix, os.Getpid())}, nil
+	s := &Set{prefix: prefix}
+	entries, err := os.ReadDir(mounts)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list the namespaces of this machine: %w", err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) {
+			s.spaces = append(s.spaces, &Namespace{Name: e.Name()})
+		}
+	}
+	return s, nil
 }
+
+// Len is the number of namespaces in the set.
+func (s *Set) Len() int { return len(s.spaces) }
 
 // Namespace is one of a Set: a host of its own as far as the network
 // goes, with the loopback up.
@@ -106,41 +135,77 @@ func (n *Namespace) Command(ctx context.Context, program string, args ...string)
 	return exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", n.Name, program}, args...)...)
 }
 
+// Batch runs commands of ip(8) in the namespace, in order, up to the first
+// that fails. It is one process for all of them.
+func (n *Namespace) Batch(commands ...string) error {
+	return run(strings.NewReader(strings.Join(commands, "\n")), "-n", n.Name, "-batch", "-")
+}
+
+// Set writes settings of the namespace's network, by their paths below
+// /proc/sys/net such as ipv4/ip_forward.
+func (n *Namespace) Set(values map[string]string) error {
+	return n.Do(func() error {
+		for name, value := range values {
+			if err := os.WriteFile("/proc/sys/net/"+name, []byte(value), 0); err != nil {
+				return fmt.Errorf("set %s in namespace %s: %w", name, n.Name, err)
+			}
+		}
+		return nil
+	})
+}
+
 // Close ends every process in the namespaces and removes them. It goes on
 // after an error and returns all of them.
 func (s *Set) Close() error {
 	var errs []error
+	for range killRounds {
+		running := false
+		for _, ns := range s.spaces {
+			left, err := ns.killAll()
+			errs = append(errs, err)
+			running = running || left > 0
+		}
+		if !running {
+			break
+		}
+	}
 	for _, ns := range s.spaces {
-		errs = append(errs, ns.killAll(), ip("netns", "delete", ns.Name))
+		errs = append(errs, ip("netns", "delete", ns.Name))
 	}
 	s.spaces = nil
 	return errors.Join(errs...)
 }
 
-func (n *Namespace) killAll() error {
+// killAll returns how many processes there were.
+func (n *Namespace) killAll() (found int, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "ip", "netns", "pids", n.Name).Output()
 	if err != nil {
-		return fmt.Errorf("list the processes of namespace %s: %w", n.Name, err)
+		return 0, fmt.Errorf("list the processes of namespace %s: %w", n.Name, err)
 	}
 	var errs []error
 	for _, field := range strings.Fields(string(out)) {
 		pid, err := strconv.Atoi(field)
 		if err == nil && pid != os.Getpid() {
+			found++
 			err = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		if err != nil && !errors.Is(err, syscall.ESRCH) {
 			errs = append(errs, fmt.Errorf("end process %s of namespace %s: %w", field, n.Name, err))
 		}
 	}
-	return errors.Join(errs...)
+	return found, errors.Join(errs...)
 }
 
-func ip(args ...string) error {
+func ip(args ...string) error { return run(nil, args...) }
+
+func run(in io.Reader, args ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput()
+	cmd := exec.CommandContext(ctx, "ip", args...)
+	cmd.Stdin = in
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}

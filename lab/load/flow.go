@@ -1,0 +1,108 @@
+package load
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+const (
+	// FlowPeriod is how often a flow asks.
+	FlowPeriod = 10 * time.Millisecond
+	// FlowPatience is how long a flow waits for an answer, or for a
+	// connection, before it tries anew. It is shorter than any client's, so
+	// that a gap shows that TCP would hide behind its own timers.
+	FlowPatience = 25 * time.Millisecond
+)
+
+// flow asks over and over, and notes the longest time without an answer.
+func (l *Load) flow(ctx context.Context, i int) {
+	f := &flow{conf: &l.conf, port: l.conf.Port + i}
+	defer f.close()
+	tick := time.NewTicker(FlowPeriod)
+	defer tick.Stop()
+	var last time.Time // of the last answer; zero before the first
+	probes, broken, gap := 0, 0, time.Duration(0)
+	for ctx.Err() == nil {
+		err := f.ask(ctx)
+		now := time.Now()
+		if ctx.Err() != nil {
+			break
+		}
+		if !last.IsZero() {
+			gap = max(gap, now.Sub(last))
+		}
+		if err != nil {
+			if f.conn != nil {
+				broken++
+			}
+			f.close()
+			pause(ctx, time.Millisecond) // connections may be refused at once
+			continue
+		}
+		probes++
+		last = now
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+	l.note(func(r *Report) {
+		r.Probes += probes
+		r.Broken += broken
+		r.Gap = max(r.Gap, gap)
+	})
+}
+
+// flow is one connection that is kept.
+type flow struct {
+	conf *Config
+	port int
+	conn net.Conn // nil: none
+	read *bufio.Reader
+}
+
+func (f *flow) close() {
+	if f.conn != nil {
+		_ = f.conn.Close()
+		f.conn = nil
+	}
+}
+
+// ask sends a request and reads the answer.
+func (f *flow) ask(ctx context.Context) error {
+	if f.conn == nil {
+		dial, cancel := context.WithTimeout(ctx, FlowPatience)
+		defer cancel()
+		conn, err := f.conf.Dial(dial, f.port, netip.AddrPortFrom(f.conf.Addr, f.conf.HTTP))
+		if err != nil {
+			return err
+		}
+		f.conn, f.read = conn, bufio.NewReader(conn)
+	}
+	if err := f.conn.SetDeadline(time.Now().Add(FlowPatience)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(f.conn, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", f.conf.Quick, f.conf.Host); err != nil {
+		return err
+	}
+	resp, err := http.ReadResponse(f.read, nil)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	if resp.Close { // a node that drains says so; the answer is good
+		f.close()
+	}
+	return nil
+}
