@@ -79,10 +79,11 @@ func (c *crowd) rush(t *testing.T, p *pop, o *origin, clients, size int, names [
 	url := func(i int) string {
 		return fmt.Sprintf("https://shop%s/o/%s?size=%d", domain, names[i%len(names)], size)
 	}
+	var all sync.WaitGroup
+	defer all.Wait() // also when the test is given up
 	release := o.hold()
 	defer release()
 	began := time.Now()
-	var all sync.WaitGroup
 	for i := range clients {
 		all.Go(func() {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url(i), nil)
@@ -200,9 +201,10 @@ func TestBusyOwner(t *testing.T) {
 	p.start(t, 1, 2)
 	urls := ownedBy(t, p.nodes[1], "busy", clients)
 	c := p.nodes[0].client(t, "h2")
+	var all sync.WaitGroup
+	defer all.Wait() // also when the test is given up
 	release := o.hold()
 	defer release()
-	var all sync.WaitGroup
 	for _, url := range urls {
 		all.Go(func() {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
