@@ -32,7 +32,7 @@ const (
 
 // waitLimit bounds every wait for a condition. It is long, as machines
 // that test are busy; nothing takes that long when all is well.
-const waitLimit = 30 * time.Second
+const waitLimit = 90 * time.Second
 
 type lab struct {
 	router, node *netns.Namespace
