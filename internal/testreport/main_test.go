@@ -131,7 +131,8 @@ func TestAgain(t *testing.T) {
 		{"many", failures(mostAgain+1) + packageFail, "", "", false, []string{"4 tests failed, more than 3"}},
 		{
 			"not so many", failures(mostAgain) + packageFail, strings.ReplaceAll(failures(mostAgain), "fail", "pass") + packageOK,
-			"-race -run=Test -p=1 -run=^(TestF0|TestF1|TestF2)$ p", true, []string{"3 FLAKY"},
+			"-race -run=Test -p=1 -run=^(TestF0|TestF1|TestF2)$ p", true,
+			[]string{"3 FLAKY"},
 		},
 		{"all but one", failures(2) + packageFail, strings.Replace(failures(2), "fail", "pass", 1) + packageFail, "-race -run=Test -p=1 -run=^(TestF0|TestF1)$ p", false, []string{"FAILED  p TestF1"}},
 	} {
