@@ -138,10 +138,8 @@ func (l *Lab) Path(ctx context.Context, router string, f Family) (path []uint32,
 // Announced reports whether a PoP's border announces the anycast network
 // to its provider.
 func (l *Lab) Announced(ctx context.Context, pop string, f Family) (bool, error) {
-	for _, k := range l.Plan.linksOf(pop) {
-		if !k.Spare {
-			return l.routing().hears(ctx, l, l.Plan.Router(k.Left), pop, f.Prefix())
-		}
+	if provider := l.Plan.Router(l.provider(pop)); provider != nil {
+		return l.routing().hears(ctx, l, provider, pop, f.Prefix())
 	}
 	return false, fmt.Errorf("no PoP %s", pop)
 }
