@@ -46,14 +46,14 @@ test: deps ## all tests, with the race detector; lists what was skipped
 	@strict=
 	case "$${LANDFALL_REQUIRE:-0}" in 0) ;; *) strict=-all ;; esac
 	go build -o build/testreport ./internal/testreport
+	packages=$$(go list ./... | grep -v /lab)
+	race="-race -timeout=$(TIMEOUT)"
 	# The lab loads the whole machine: one of its packages at a time.
-	tests() { go test -race -count=1 -timeout $(TIMEOUT) -json "$$@"; }
-	{ failed=0; tests $$(go list ./... | grep -v /lab) || failed=1; tests -p 1 ./lab/... || failed=1; exit $$failed; } |
-		build/testreport $$strict
+	build/testreport $$strict -- $$race $$packages -- $$race -p=1 ./lab/...
 	echo "== allocations, which the race detector adds to"
-	go test -count=1 -run 'Alloc|HoldsNothing' ./edge/... ./affinity/... | (grep -v -e 'no test files' -e 'no tests to run' || true)
+	build/testreport $$strict -- '-run=Alloc|HoldsNothing' ./edge/... ./affinity/...
 	echo "== sessions of 500 clients, too many for it"
-	go test -count=1 -run TestSessions ./lab/pop
+	build/testreport $$strict -- -run=TestSessions ./lab/pop
 
 bench: deps ## cost of a request beside nginx's, into build/bench-<date>.txt
 	@mkdir -p build

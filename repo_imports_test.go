@@ -103,8 +103,16 @@ var arrows = []arrow{
 	},
 
 	{
-		from: "bgp/speaker", to: []string{"bgp"},
+		from: "bgp/ladder", to: []string{"bgp"},
+		why: "what is announced is decided by what is known of nodes and checks; who speaks and what serves is passed in",
+	},
+	{
+		from: "bgp/speaker", to: []string{"bgp"}, tests: []string{"bgp/ladder"},
 		why: "the speaker carries out what bgp decides",
+	},
+	{
+		from: "bgp/bfd",
+		why:  "BFD says that this process lives and nothing else; what routes do about it is the router's business",
 	},
 	{
 		from: "bgp/...",
@@ -206,6 +214,7 @@ func TestArrowsCanBreak(t *testing.T) {
 		{"a test alone", "tls/policy", "tls/certs/local", "as a function"},
 
 		{"cache to origin", "cache", "origin", "tested without a network"},
+		{"BFD to BGP", "bgp/bfd", "bgp", "lives and nothing else"},
 		{"bgp to edge", "bgp", "edge", "when everything else hangs"},
 		{"bgp to its own process", "bgp", "bgp/speaker", "when everything else hangs"},
 		{"affinity to cache", "affinity", "cache", "a fact about nodes"},

@@ -4,16 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
 // Bounds of a Config. They keep what a speaker is sent with every beat
 // of its lease small.
 const (
-	MaxVIPs        = 128
-	MaxPeers       = 16
-	MaxListen      = 16
-	MaxCommunities = 16
+	MaxVIPs   = 128
+	MaxPeers  = 16
+	MaxListen = 16
 	// MaxPassword is the longest key of TCP MD5 (RFC 2385) that Linux takes.
 	MaxPassword = 80
 )
@@ -34,6 +34,14 @@ type Config struct {
 	VIPs []netip.Prefix
 	// Attrs go with every VIP.
 	Attrs Attrs
+	// Prefixes are attributes of some of the VIPs, merged over Attrs.
+	Prefixes map[netip.Prefix]Attrs
+	// Deprefer is merged over these on the rung of that name; nil means
+	// DefaultDeprefer.
+	Deprefer *Attrs
+	// Gshut is the same for its rung; nil means what Deprefer says.
+	// GRACEFUL_SHUTDOWN (RFC 8326) goes with it always.
+	Gshut *Attrs
 	// Peers are the routers, one session each, at most MaxPeers.
 	Peers []PeerConfig
 	// Listen are the local addresses at which routers may open the
@@ -47,8 +55,9 @@ type Config struct {
 // runs over and no other.
 type PeerConfig struct {
 	Address netip.Addr
-	// ASN is the router's; it differs from the node's, as routers do not
-	// spread load over a mix of internal and external paths.
+	// ASN is the router's. With the node's own the session is internal.
+	// Routers do not spread load over a mix of internal and external
+	// paths, so all nodes of a PoP should be on the same side.
 	ASN uint32
 	// Password is the TCP MD5 key (RFC 2385), printable ASCII, at most
 	// MaxPassword bytes; empty: none.
@@ -62,7 +71,21 @@ type PeerConfig struct {
 	Multihop int
 	// Passive leaves opening the session to the router.
 	Passive bool
+	// AddPath offers the router to send it paths with identifiers
+	// (RFC 7911); it has one path per prefix all the same.
+	AddPath bool
+	// Attrs are for this router, merged over those of the prefix.
+	Attrs Attrs
+	// Deprefer and Gshut are for this router on the rung of that name, in
+	// addition to everything else: the communities by which a transit is
+	// asked to prefer other ways, for example.
+	Deprefer, Gshut Attrs
 }
+
+// DefaultDeprefer returns what the rung Deprefer adds unless configured:
+// two prepends, and 100 to the MED. A MED that is not set becomes 100, so
+// that routers told to take none for the worst want it set.
+func DefaultDeprefer() Attrs { return Attrs{Prepend: 2, MEDAdd: 100} }
 
 // Hold returns the hold time in force.
 func (p PeerConfig) Hold() time.Duration {
@@ -72,15 +95,91 @@ func (p PeerConfig) Hold() time.Duration {
 	return p.HoldTime
 }
 
-// Announcement returns the desired announcements of a node in service:
-// every VIP.
-func (c *Config) Announcement() map[netip.Prefix]Attrs {
+// Rung returns what a rung adds to every announcement.
+func (c *Config) Rung(rung Rung) Attrs {
+	if rung != Deprefer && rung != Gshut {
+		return Attrs{}
+	}
+	out := DefaultDeprefer()
+	if c.Deprefer != nil {
+		out = *c.Deprefer
+	}
+	if rung == Deprefer {
+		return out
+	}
+	if c.Gshut != nil {
+		out = *c.Gshut
+	}
+	return out.Merge(Attrs{Communities: []Community{GracefulShutdown}})
+}
+
+// Announcement returns what a node on this rung announces: every VIP with
+// its attributes, the rung's and then extra, which is an operator's, merged
+// over each other. It is empty on Withdrawn. What a router gets in the end
+// ToPeer tells.
+func (c *Config) Announcement(rung Rung, extra Attrs) map[netip.Prefix]Attrs {
 	out := make(map[netip.Prefix]Attrs, len(c.VIPs))
+	if rung >= Withdrawn {
+		return out
+	}
+	more := c.Rung(rung).Merge(extra)
 	for _, vip := range c.VIPs {
-		out[vip] = c.Attrs
+		out[vip] = c.Attrs.Merge(c.Prefixes[vip]).Merge(more)
 	}
 	return out
 }
+
+// AtPeer returns what the session to p adds on a rung to whatever is
+// announced there. A MED or LocalPref of the rung goes before the one that
+// p has always: the rung must be felt.
+func (c *Config) AtPeer(p PeerConfig, rung Rung) Attrs {
+	out, step := p.Attrs, c.Rung(rung)
+	if step.MED != nil {
+		out.MED = nil
+	}
+	if step.LocalPref != 0 {
+		out.LocalPref = 0
+	}
+	switch rung {
+	case Deprefer:
+		out = out.Merge(p.Deprefer)
+	case Gshut:
+		out = out.Merge(p.Gshut)
+	default:
+	}
+	if out.MED == nil {
+		return out
+	}
+	// It replaces the announcement's, to which the rung had been added.
+	med := addMED(*out.MED, addMED(out.MEDAdd, step.MEDAdd))
+	out.MED, out.MEDAdd = &med, 0
+	return out
+}
+
+// ToPeer returns what p gets of an announcement with attributes a, as they
+// go over the wire: MEDAdd is in the MED, and neither an internal router
+// gets prepends nor an external one a LOCAL_PREF.
+func (c *Config) ToPeer(p PeerConfig, rung Rung, a Attrs) Attrs {
+	if med, sent := a.FinalMED(); sent {
+		a.MED, a.MEDAdd = &med, 0
+	}
+	own := c.AtPeer(p, rung)
+	prepend := a.Prepend + own.Prepend
+	a = a.Merge(own)
+	a.Prepend = prepend
+	if med, sent := a.FinalMED(); sent {
+		a.MED, a.MEDAdd = &med, 0
+	}
+	if c.Internal(p) {
+		a.Prepend = 0
+	} else {
+		a.LocalPref = 0
+	}
+	return a
+}
+
+// Internal tells whether the session to p is internal to the node's AS.
+func (c *Config) Internal(p PeerConfig) bool { return p.ASN == c.ASN }
 
 // Validate returns everything that is wrong with c, nil when nothing is.
 // It looks at no interface: see CheckLinks.
@@ -91,6 +190,7 @@ func (c *Config) Validate() error {
 		c.checkSizes(),
 	}
 	errs = append(errs, c.checkVIPs()...)
+	errs = append(errs, c.checkAttrs()...)
 	errs = append(errs, c.checkListen()...)
 	errs = append(errs, c.checkPeers()...)
 	return errors.Join(errs...)
@@ -109,16 +209,19 @@ func (c *Config) CheckLinks(local []netip.Prefix) error {
 }
 
 // CheckDesired tells why d must not be applied: it names a prefix that is
-// none of the VIPs, or attributes beyond the bounds.
+// none of the VIPs, or attributes beyond the bounds, or announces something
+// on Withdrawn.
 func (c *Config) CheckDesired(d Desired) error {
 	var errs []error
-	vips := c.Announcement()
+	if d.Rung >= numRungs || d.Rung == Withdrawn && len(d.Announce) > 0 {
+		errs = append(errs, fmt.Errorf("%d prefixes on the rung %v, which announces none", len(d.Announce), d.Rung))
+	}
 	for prefix, attrs := range d.Announce {
-		if _, ok := vips[prefix]; !ok {
+		if !slices.Contains(c.VIPs, prefix) {
 			errs = append(errs, fmt.Errorf("%s is not one of the node's VIPs; only those are announced", prefix))
 		}
-		if len(attrs.Communities) > MaxCommunities {
-			errs = append(errs, fmt.Errorf("%s: %d communities, at most %d", prefix, len(attrs.Communities), MaxCommunities))
+		if err := attrs.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", prefix, err))
 		}
 	}
 	return errors.Join(errs...)

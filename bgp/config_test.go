@@ -16,7 +16,7 @@ func valid() Config {
 		ASN:      65001,
 		RouterID: addr("10.0.0.11"),
 		VIPs:     []netip.Prefix{prefix("198.51.100.10/32"), prefix("2001:db8:10::/48")},
-		Attrs:    Attrs{MED: 10, Communities: []Community{64500<<16 | 20}},
+		Attrs:    Attrs{MED: new(uint32(10)), Communities: []Community{64500<<16 | 20}},
 		Peers: []PeerConfig{
 			{Address: addr("10.0.0.1"), ASN: 64500, Password: "s3cret", HoldTime: 3 * time.Second},
 			{Address: addr("fd00::1"), ASN: 4200000001, Passive: true},
@@ -40,7 +40,7 @@ func TestValidate(t *testing.T) {
 		{name: "last 16-bit ASN", change: func(c *Config) { c.ASN = 65535 }, want: []string{"asn: 65535 is reserved"}},
 		{name: "last 32-bit ASN", change: func(c *Config) { c.Peers[1].ASN = 4294967295 }, want: []string{"peers[1]: asn: 4294967295 is reserved"}},
 		{name: "peer without ASN", change: func(c *Config) { c.Peers[0].ASN = 0 }, want: []string{"peers[0]: asn: missing"}},
-		{name: "peer with own ASN", change: func(c *Config) { c.Peers[0].ASN = 65001 }, want: []string{"peers[0]: asn: 65001 is the node's own"}},
+		{name: "internal session", change: func(c *Config) { c.Peers[0].ASN = 65001 }},
 		{name: "IPv6 router id", change: func(c *Config) { c.RouterID = addr("::1") }, want: []string{"router_id: ::1"}},
 		{name: "zero router id", change: func(c *Config) { c.RouterID = addr("0.0.0.0") }, want: []string{"router_id: 0.0.0.0"}},
 		{name: "no peers", change: func(c *Config) { c.Peers = nil }, want: []string{"peers: missing", "vips[0]: 198.51.100.10/32 has no IPv4 peer"}},
@@ -71,6 +71,23 @@ func TestValidate(t *testing.T) {
 		{name: "multicast listener", change: func(c *Config) { c.Listen = append(c.Listen, addr("224.0.0.5")) }, want: []string{"listen[1]: 224.0.0.5"}},
 		{name: "twice the same listener", change: func(c *Config) { c.Listen = append(c.Listen, c.Listen[0]) }, want: []string{"listen[1]: fd00::11 is there twice"}},
 		{name: "too many communities", change: func(c *Config) { c.Attrs.Communities = make([]Community, MaxCommunities+1) }, want: []string{"communities: 17, at most 16"}},
+		{name: "too many large communities", change: func(c *Config) { c.Peers[1].Gshut.Large = make([]LargeCommunity, 17) }, want: []string{"peers[1]: gshut: large_communities: 17, at most 16"}},
+		{
+			name: "too many communities on a rung",
+			change: func(c *Config) {
+				for i := range MaxCommunities {
+					c.Attrs.Communities = append(c.Attrs.Communities[:i], Community(i))
+				}
+			},
+			want: []string{"198.51.100.10/32 on the rung gshut, all merged: communities: 17"},
+		},
+		{name: "community of no AS", change: func(c *Config) { c.Attrs.Large = []LargeCommunity{{ReservedAS, 1, 2}} }, want: []string{"large_communities: 4294967295:1:2: 4294967295 is reserved"}},
+		{name: "too many prepends", change: func(c *Config) { c.Deprefer, c.Gshut = &Attrs{Prepend: 11}, &Attrs{Prepend: 11} }, want: []string{"deprefer: prepend: 11; want 0 to 10", "gshut: prepend: 11"}},
+		{name: "negative prepend", change: func(c *Config) { c.Peers[0].Attrs.Prepend = -1 }, want: []string{"peers[0]: prepend: -1"}},
+		{
+			name: "attributes of a prefix that is no VIP", change: func(c *Config) { c.Prefixes = map[netip.Prefix]Attrs{prefix("192.0.2.0/24"): {}} },
+			want: []string{"prefixes: 192.0.2.0/24 is not one of the VIPs"},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := valid()
@@ -102,7 +119,7 @@ func TestCheckLinks(t *testing.T) {
 
 func TestCheckDesired(t *testing.T) {
 	c := valid()
-	if err := c.CheckDesired(Desired{Announce: c.Announcement()}); err != nil {
+	if err := c.CheckDesired(Desired{Announce: c.Announcement(Normal, Attrs{})}); err != nil {
 		t.Errorf("the VIPs themselves: %v", err)
 	}
 	checkError(t, c.CheckDesired(Desired{Announce: map[netip.Prefix]Attrs{prefix("192.0.2.0/24"): {}}}),
@@ -124,6 +141,29 @@ func TestCommunityText(t *testing.T) {
 		{text: "1:2:3"},
 	} {
 		got, err := ParseCommunity(tc.text)
+		if got != tc.want || (err == nil) != tc.ok {
+			t.Errorf("%q: %v, %v; want %v", tc.text, got, err, tc.want)
+		}
+		if tc.ok && got.String() != tc.text {
+			t.Errorf("%q comes back as %q", tc.text, got)
+		}
+	}
+}
+
+func TestLargeCommunityText(t *testing.T) {
+	for _, tc := range []struct {
+		text string
+		want LargeCommunity
+		ok   bool
+	}{
+		{text: "64500:1:20", want: LargeCommunity{64500, 1, 20}, ok: true},
+		{text: "4294967295:0:4294967295", want: LargeCommunity{4294967295, 0, 4294967295}, ok: true},
+		{text: "4294967296:0:0"},
+		{text: "64500:20"},
+		{text: "1:2:3:4"},
+		{text: "a:b:c"},
+	} {
+		got, err := ParseLargeCommunity(tc.text)
 		if got != tc.want || (err == nil) != tc.ok {
 			t.Errorf("%q: %v, %v; want %v", tc.text, got, err, tc.want)
 		}

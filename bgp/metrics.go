@@ -15,7 +15,7 @@ type collector struct {
 	down, restarts, leasesLost, leases *prometheus.Desc
 }
 
-func newCollector(status func() Status) *collector {
+func NewCollector(status func() Status) *collector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("landfall_bgp_"+name, help, labels, nil)
 	}

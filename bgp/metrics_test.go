@@ -6,7 +6,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
@@ -52,24 +51,10 @@ landfall_bgp_speaker_down 1
 # TYPE landfall_bgp_speaker_restarts_total counter
 landfall_bgp_speaker_restarts_total 5
 `
-		if err := testutil.CollectAndCompare(newCollector(func() Status { return status }), strings.NewReader(want)); err != nil {
+		if err := testutil.CollectAndCompare(NewCollector(func() Status { return status }), strings.NewReader(want)); err != nil {
 			t.Error(err)
 		}
 	})
-}
-
-func TestMetricsAreRegistered(t *testing.T) {
-	registry := prometheus.NewRegistry()
-	cfg := AnnouncerConfig{BGP: valid(), Speaker: newFakeSpeaker(), Registerer: registry}
-	if _, err := NewAnnouncer(cfg); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := testutil.GatherAndCount(registry); err != nil || n == 0 {
-		t.Errorf("%d metrics, %v", n, err)
-	}
-	if _, err := NewAnnouncer(cfg); err == nil {
-		t.Error("a second announcer on the same registry was accepted")
-	}
 }
 
 func TestSessionStateText(t *testing.T) {

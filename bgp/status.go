@@ -39,9 +39,43 @@ type PeerStatus struct {
 	State   SessionState
 	// Since is when the session was established; zero unless it is.
 	Since time.Time
-	// Received counts the routes the router sent. They are ignored, but
-	// cost memory: the router should send none.
+	// Received counts the routes that the router sends now. They are
+	// ignored, but cost memory: the router should send none. More than
+	// MaxReceived are a problem.
 	Received uint64
+	// Updates counts the UPDATE messages that came since the speaker was
+	// started.
+	Updates uint64
+	// Alarms counts how often Received rose above MaxReceived.
+	Alarms uint64
+	// Quarantine is until when there is no session with this router, as
+	// speakers ended when there was one; zero: it is in none. Its sessions
+	// come back by themselves, one router after the other.
+	Quarantine time.Time
+	// Quarantines counts how often that was.
+	Quarantines uint64
+}
+
+// MaxReceived is how many routes a router may send before it is a problem.
+const MaxReceived = 64
+
+// Problems returns what an operator has to look at, each in one sentence;
+// none is good.
+func (s Status) Problems() []string {
+	var out []string
+	if s.Down != "" {
+		out = append(out, "the speaker stays down: "+s.Down)
+	}
+	for _, p := range s.Peers {
+		if p.Received > MaxReceived {
+			out = append(out, fmt.Sprintf("peer %s sends %d routes, which cost memory; have it export none", p.Address, p.Received))
+		}
+		if !p.Quarantine.IsZero() {
+			out = append(out, fmt.Sprintf("peer %s is in quarantine until %s: the speaker crashed when it had a session",
+				p.Address, p.Quarantine.UTC().Format(time.RFC3339)))
+		}
+	}
+	return out
 }
 
 // SessionState is the state of a session (RFC 4271 section 8.2.2).

@@ -2,7 +2,9 @@ package bgp
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -50,8 +52,6 @@ func (c *Config) checkSizes() error {
 		return fmt.Errorf("peers: %d, at most %d", len(c.Peers), MaxPeers)
 	case len(c.Listen) > MaxListen:
 		return fmt.Errorf("listen: %d addresses, at most %d", len(c.Listen), MaxListen)
-	case len(c.Attrs.Communities) > MaxCommunities:
-		return fmt.Errorf("communities: %d, at most %d", len(c.Attrs.Communities), MaxCommunities)
 	}
 	return nil
 }
@@ -91,6 +91,46 @@ func checkVIP(vip netip.Prefix) error {
 		return fmt.Errorf("%s is not unicast", vip)
 	}
 	return nil
+}
+
+// checkAttrs looks at what is configured, and at what it comes to on each
+// rung. All faults of one place are one error, that of the first rung.
+func (c *Config) checkAttrs() (errs []error) {
+	check := func(where string, a Attrs) {
+		if err := a.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("%s%w", where, err))
+		}
+	}
+	check("", c.Attrs)
+	for _, prefix := range slices.SortedFunc(maps.Keys(c.Prefixes), netip.Prefix.Compare) {
+		if !slices.Contains(c.VIPs, prefix) {
+			errs = append(errs, fmt.Errorf("prefixes: %s is not one of the VIPs", prefix))
+		}
+		check(fmt.Sprintf("prefixes: %s: ", prefix), c.Prefixes[prefix])
+	}
+	if c.Deprefer != nil {
+		check("deprefer: ", *c.Deprefer)
+	}
+	if c.Gshut != nil {
+		check("gshut: ", *c.Gshut)
+	}
+	for i, p := range c.Peers {
+		check(fmt.Sprintf("peers[%d]: ", i), p.Attrs)
+		check(fmt.Sprintf("peers[%d]: deprefer: ", i), p.Deprefer)
+		check(fmt.Sprintf("peers[%d]: gshut: ", i), p.Gshut)
+	}
+	if len(errs) > 0 || len(c.VIPs) > MaxVIPs || len(c.Peers) > MaxPeers {
+		return errs
+	}
+	for _, vip := range c.VIPs {
+		for _, rung := range []Rung{Normal, Deprefer, Gshut} {
+			sum := c.Attrs.Merge(c.Prefixes[vip]).Merge(c.Rung(rung))
+			if err := sum.Validate(); err != nil {
+				return append(errs, fmt.Errorf("%s on the rung %v, all merged: %w", vip, rung, err))
+			}
+		}
+	}
+	return errs
 }
 
 func (c *Config) checkListen() (errs []error) {
@@ -136,8 +176,6 @@ func (c *Config) checkPeer(p PeerConfig) (errs []error) {
 	}
 	if err := checkASN("asn", p.ASN); err != nil {
 		errs = append(errs, err)
-	} else if p.ASN == c.ASN {
-		refuse("asn: %d is the node's own; give the node another, its sessions are external", p.ASN)
 	}
 	if len(p.Password) > MaxPassword || !isPrintable(p.Password) {
 		refuse("password: want at most %d printable ASCII characters", MaxPassword)

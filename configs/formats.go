@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -55,6 +56,17 @@ var formats = map[string]format{
 		regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$")),
 	"glob": matching("the name of a parameter, in which * stands for any run of characters",
 		regexp.MustCompile(`^[^&=?#\s]{1,256}$`)),
+	// RFC 1997 and RFC 8092, as everybody writes them.
+	"community": {
+		name:    "a community such as 64500:20",
+		parse:   func(text, _ string) (string, error) { return parseNumbers(text, 2, 16, "64500:20") },
+		pattern: regexp.MustCompile(`^[0-9]{1,5}:[0-9]{1,5}$`),
+	},
+	"large_community": {
+		name:    "a large community such as 64500:1:20",
+		parse:   parseLargeCommunity,
+		pattern: regexp.MustCompile(`^[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}$`),
+	},
 	// The kernel's IFNAMSIZ leaves 15 bytes.
 	"interface": matching("the name of a network interface, at most 15 bytes",
 		regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,14}$`)),
@@ -72,6 +84,27 @@ func matching(name string, pattern *regexp.Regexp) format {
 		},
 		pattern: pattern,
 	}
+}
+
+// parseNumbers takes n numbers of some bits with colons between them.
+func parseNumbers(text string, n, bits int, example string) (string, error) {
+	parts := strings.Split(text, ":")
+	ok := len(parts) == n
+	for _, part := range parts {
+		v, err := strconv.ParseUint(part, 10, bits)
+		ok = ok && err == nil && strconv.FormatUint(v, 10) == part
+	}
+	if !ok {
+		return "", fmt.Errorf("%s is not allowed; expected %d numbers up to %d such as %s", quoted(text), n, uint64(1)<<bits-1, example)
+	}
+	return text, nil
+}
+
+func parseLargeCommunity(text, _ string) (string, error) {
+	if strings.HasPrefix(text, "4294967295:") {
+		return "", fmt.Errorf("%s is of a reserved autonomous system (RFC 7300); expected the one that defines it", quoted(text))
+	}
+	return parseNumbers(text, 3, 32, "64500:1:20")
 }
 
 // parseText takes any line, and of control characters those in allowed.

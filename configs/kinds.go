@@ -51,6 +51,8 @@ func kindOf(f *field) *kind {
 		return prefixKind
 	case reflect.TypeFor[*url.URL]():
 		return urlKind(f.schemes)
+	case reflect.TypeFor[*uint32](): // nil is absent, where 0 means something
+		return intKind
 	}
 	switch f.typ.Kind() {
 	case reflect.Bool:
@@ -236,6 +238,9 @@ func enumKind(f *field) *kind {
 }
 
 func formatInt(v reflect.Value) string {
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
 	if v.CanUint() {
 		return strconv.FormatUint(v.Uint(), 10)
 	}
@@ -254,7 +259,13 @@ func oneOf(words []string) string {
 }
 
 // assign stores what a kind has read.
-func assign(v reflect.Value, x any) { v.Set(reflect.ValueOf(x).Convert(v.Type())) }
+func assign(v reflect.Value, x any) {
+	if v.Type() == reflect.TypeFor[*uint32]() {
+		v.Set(reflect.New(v.Type().Elem()))
+		v = v.Elem()
+	}
+	v.Set(reflect.ValueOf(x).Convert(v.Type()))
+}
 
 // labelPattern is what names of ours look like: they become labels of
 // metrics and parts of paths.

@@ -131,32 +131,6 @@ type Sibling struct {
 	Peer netip.AddrPort `yaml:"peer" required:"true" doc:"its listen.peer, by unicast"`
 }
 
-// BGP is what is announced, and to whom.
-type BGP struct {
-	ASN      uint32         `yaml:"asn" required:"true" min:"1" max:"4294967294" doc:"own autonomous system"`
-	RouterID netip.Addr     `yaml:"router_id" format:"ipv4" required:"true" doc:"BGP identifier, an IPv4 address"`
-	VIPs     []netip.Prefix `yaml:"vips" required:"true" items:"128" doc:"addresses announced; every node of the fleet announces the same"`
-	Listen   []netip.Addr   `yaml:"listen" items:"16" doc:"own addresses at which routers may open the session, port 179; required by passive peers"`
-	Peers    []Peer         `yaml:"peers" required:"true" items:"16" doc:"routers to announce to"`
-}
-
-// Peer is one router.
-type Peer struct {
-	Address  netip.Addr    `yaml:"address" required:"true" doc:"the router's address"`
-	ASN      uint32        `yaml:"asn" required:"true" min:"1" max:"4294967294" doc:"the router's autonomous system"`
-	Password *Secret       `yaml:"password" doc:"TCP MD5 key (RFC 2385)"`
-	BFD      *BFD          `yaml:"bfd" inforce:"none" doc:"fast detection of a silent node (RFC 5880); only for a directly connected router"`
-	Multihop int           `yaml:"multihop" min:"1" max:"255" doc:"hops to a router that is not directly connected; unless given, both ends use TTL security (RFC 5082)"`
-	Passive  bool          `yaml:"passive" default:"false" doc:"leave opening the session to the router"`
-	HoldTime time.Duration `yaml:"hold_time" default:"9s" min:"3s" max:"65535s" doc:"silence after which a session is given up, whole seconds"`
-}
-
-// BFD is the timing of a BFD session.
-type BFD struct {
-	TX         time.Duration `yaml:"tx" default:"100ms" min:"10ms" max:"60s" doc:"interval between packets"`
-	Multiplier uint8         `yaml:"multiplier" default:"3" min:"1" max:"255" doc:"packets missed before the peer counts as gone"`
-}
-
 // Modes of Steer.
 const (
 	SteerAuto    = "auto"

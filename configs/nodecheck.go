@@ -3,7 +3,6 @@ package configs
 import (
 	"fmt"
 	"net/netip"
-	"time"
 )
 
 // The rules that span keys of the node file.
@@ -96,106 +95,6 @@ func (l *Listen) check(in scope) {
 func (st *Steer) check(in scope) {
 	if (st.Mode == SteerXDP || st.Mode == SteerGeneric) && !in.has("interface") {
 		in.errorf("interface", "missing; mode %s needs the name of the interface that clients' packets arrive on", st.Mode)
-	}
-}
-
-func (b *BGP) check(in scope) {
-	checkASN(in, "asn", b.ASN)
-	if b.RouterID.IsUnspecified() || b.RouterID.IsMulticast() {
-		in.errorf("router_id", "%s is no node's address; expected one of this node's IPv4 addresses", b.RouterID)
-	}
-	b.checkVIPs(in)
-	for i, a := range b.Listen {
-		if a.IsValid() && !reachable(a) {
-			in.errorf(fmt.Sprintf("listen[%d]", i), "%s is not an address that routers can reach; expected one of this node's", a)
-		}
-	}
-	b.checkPeers(in)
-}
-
-func (b *BGP) checkVIPs(in scope) {
-	first := make(map[netip.Prefix]int)
-	for i, vip := range b.VIPs {
-		key := fmt.Sprintf("vips[%d]", i)
-		other, dup := first[vip]
-		switch {
-		case !vip.IsValid():
-			// Refused already.
-		case vip.Bits() == 0:
-			in.errorf(key, "%s is the default route; expected the addresses that clients connect to", vip)
-		case !reachable(vip.Addr()):
-			in.errorf(key, "%s is not unicast; expected the addresses that clients connect to", vip)
-		case dup:
-			in.errorf(key, "%s is vips[%d] already; remove one", vip, other)
-		case !b.hasPeer(vip.Addr().Is4()) && in.good("peers"):
-			in.warnf(key, "%s is not announced: a session carries its own family only, and no peer is %s; add one", vip, family(vip.Addr()))
-		}
-		if !dup {
-			first[vip] = i
-		}
-	}
-}
-
-func (b *BGP) checkPeers(in scope) {
-	first := make(map[netip.Addr]int)
-	for i, p := range b.Peers {
-		key := fmt.Sprintf("peers[%d].", i)
-		other, dup := first[p.Address]
-		switch {
-		case !p.Address.IsValid():
-			continue
-		case dup:
-			in.errorf(key+"address", "%s is peers[%d] already; remove one", p.Address, other)
-		case !reachable(p.Address):
-			in.errorf(key+"address", "%s is not a router's address; expected its global or private one", p.Address)
-		}
-		if !dup {
-			first[p.Address] = i
-		}
-		if p.ASN == b.ASN && p.ASN != 0 {
-			in.errorf(key+"asn", "%d is this node's too; sessions are external, give the node another", p.ASN)
-		}
-		if p.Passive && !b.listensFor(p.Address.Is4()) && in.good("listen") {
-			in.errorf(key+"passive", "the router can open no session; name an %s address of this node in bgp.listen", family(p.Address))
-		}
-	}
-}
-
-func (b *BGP) hasPeer(v4 bool) bool {
-	for _, p := range b.Peers {
-		if p.Address.IsValid() && p.Address.Is4() == v4 {
-			return true
-		}
-	}
-	return false
-}
-
-func (b *BGP) listensFor(v4 bool) bool {
-	for _, a := range b.Listen {
-		if a.IsValid() && a.Is4() == v4 {
-			return true
-		}
-	}
-	return false
-}
-
-func (p *Peer) check(in scope) {
-	checkASN(in, "asn", p.ASN)
-	if p.HoldTime%time.Second != 0 {
-		in.errorf("hold_time", "%s is not a number of whole seconds (RFC 4271, 4.2)", FormatDuration(p.HoldTime))
-	}
-	if p.BFD != nil && p.Multihop > 0 {
-		in.errorf("bfd", "works with a directly connected router only (RFC 5881); remove bfd or multihop")
-	}
-}
-
-// checkASN refuses numbers that no speaker may use.
-func checkASN(in scope, key string, asn uint32) {
-	switch asn {
-	case 23456:
-		in.errorf(key, "23456 stands in for four-octet numbers (RFC 6793); expected your own, or a private one such as 64512")
-	case 65535:
-		in.errorf(key, "65535 is reserved (RFC 7300); expected your own, or a private one such as 64512")
 	}
 }
 

@@ -74,15 +74,22 @@ func TestChromium(t *testing.T) {
 		"--ignore-certificate-errors-spki-list=" + keyHash(t, https),
 		"--virtual-time-budget=8000", "--window-size=1100,1400",
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	dump := exec.CommandContext(ctx, chromium, append(args, "--dump-dom", "https://localhost:"+port+"/")...)
-	page, err := dump.Output()
-	if err != nil {
-		t.Fatal(err)
+	var proto string
+	for range 3 { // a browser has patience of its own, and less than a busy machine takes
+		page, err := exec.CommandContext(ctx, chromium, append(args, "--dump-dom", "https://localhost:"+port+"/")...).Output()
+		if err != nil {
+			t.Logf("the browser: %v", err)
+		} else if got := regexp.MustCompile(`id="fact-proto"[^>]*>([^<]*)<`).FindSubmatch(page); got != nil {
+			proto = string(got[1])
+		}
+		if strings.Contains(proto, "HTTP/3") {
+			break
+		}
 	}
-	if got := regexp.MustCompile(`id="fact-proto"[^>]*>([^<]*)<`).FindSubmatch(page); got == nil || !strings.Contains(string(got[1]), "HTTP/3") {
-		t.Errorf("the page says its protocol is %q", got)
+	if !strings.Contains(proto, "HTTP/3") {
+		t.Errorf("the page says its protocol is %q", proto)
 	}
 	waitFor(t, "access record of the browser over HTTP/3", func() bool {
 		log, err := os.ReadFile(filepath.Join(dir, "access.log"))

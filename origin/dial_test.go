@@ -120,7 +120,9 @@ func TestNamesThatDoNotResolve(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			conf := config(t, "http://origin.example.net")
-			conf.Endpoints[0].Timeouts.Connect = 200 * time.Millisecond
+			if c.want == exchange.DNSTimeout {
+				conf.Endpoints[0].Timeouts.Connect = 200 * time.Millisecond
+			}
 			conf.Tuning.Resolver = nameServer(t, func() (netip.Addr, dnsmessage.RCode) { return netip.Addr{}, c.code })
 			_, _, err := fetch(t, start(t, conf), get("/"))
 			wantCause(t, err, c.want)

@@ -32,7 +32,7 @@ func portOf(n *node) string {
 // one ends it is let in, but not at once: its name is another one.
 func TestTwoNodesWithOneID(t *testing.T) {
 	tuned := func(c Config) Config {
-		c.Tuning.Quarantine = 3 * time.Second
+		c.Tuning.Quarantine = 6 * time.Second // long enough to be noticed
 		return c
 	}
 	one := start(t, tuned(configOf(t, 1)))
@@ -65,7 +65,7 @@ func TestTwoNodesWithOneID(t *testing.T) {
 	}
 
 	two.stop()
-	one.sees("1 active, 2 gone")
+	one.saw("1 active, 2 gone")
 	one.complains("impostor", "which is gone")
 	v := one.sees("1 active, 2 active")
 	if v.Members[1].Name != "impostor" {

@@ -93,7 +93,7 @@ func TestLeaving(t *testing.T) {
 	two := start(t, configOf(t, 2, one))
 	one.sees("1 active, 2 active")
 	two.stop()
-	v := one.sees("1 active, 2 gone")
+	v := one.saw("1 active, 2 gone")
 	if v.Members[1].L4 != affinity.Gone || v.Members[1].Peer != two.conf.Self.Peer {
 		t.Errorf("a node that went is %+v", v.Members[1])
 	}

@@ -22,7 +22,7 @@ import (
 
 // patience bounds waits for what should come; it says nothing about how
 // soon that should be.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 var testKey = []byte("0123456789abcdef0123456789abcdef")
 
@@ -140,6 +140,24 @@ func (n *node) sees(want string) affinity.View {
 				shapes = append(shapes, shape(v))
 			}
 			n.t.Fatalf("node %d saw %q, want %q at last; problems %q", n.conf.Self.ID, shapes, want, n.Problems())
+		}
+	}
+}
+
+// saw waits until any view so far has had a shape, which need not last, and
+// returns the first.
+func (n *node) saw(want string) affinity.View {
+	n.t.Helper()
+	limit := time.After(patience)
+	for {
+		views, moved := n.seen()
+		if i := slices.IndexFunc(views, func(v affinity.View) bool { return shape(v) == want }); i >= 0 {
+			return views[i]
+		}
+		select {
+		case <-moved:
+		case <-limit:
+			n.t.Fatalf("node %d never saw %q; problems %q", n.conf.Self.ID, want, n.Problems())
 		}
 	}
 }

@@ -22,10 +22,13 @@ type ClientConfig struct {
 	// Start starts a speaker, for example Self("speaker").
 	Start func() (*Process, error)
 	// Alive tells whether the data plane works, as seen from outside;
-	// while it does not, the lease is not renewed. It is asked 20 times a
+	// while it does not, the lease is not renewed. It is asked 25 times a
 	// second and must return at once. Nil: it works while this process
 	// runs.
 	Alive func() bool
+	// Quarantine is how long the first quarantine of a peer lasts; 0 means
+	// 1 minute.
+	Quarantine time.Duration
 	// Links lists the networks of this machine; nil asks the system.
 	Links func() ([]netip.Prefix, error)
 	Log   *zap.Logger // nil: none
@@ -35,13 +38,21 @@ type ClientConfig struct {
 // bgp.Speaker.
 type Client struct {
 	// Static after NewClient.
-	cfg  ClientConfig
-	wake chan struct{} // holds a token when there is a new order to send
+	cfg    ClientConfig
+	wake   chan struct{} // holds a token when there is a new order to send
+	repeat []byte        // framed: the order that nothing changed
+
+	// Owned by Run.
+	docket *docket
+	seen   []bgp.PeerStatus // what the last speaker said in the end; nil: nothing
 
 	// Guarded by mu.
 	mu        sync.Mutex
 	status    bgp.Status
-	order     []byte        // framed
+	desired   bgp.Desired
+	without   []netip.Addr
+	order     []byte        // both, framed
+	edition   uint64        // of order
 	leaseBase uint64        // leases lost by earlier speakers
 	changed   chan struct{} // closed and replaced when status changes
 }
@@ -64,11 +75,18 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	c := &Client{cfg: cfg, wake: make(chan struct{}, 1), changed: make(chan struct{})}
-	c.status.Peers = idlePeers(cfg.BGP)
+	if cfg.Quarantine == 0 {
+		cfg.Quarantine = quarantineFirst
+	}
+	c := &Client{cfg: cfg, wake: make(chan struct{}, 1), docket: newDocket(cfg.BGP.Peers, cfg.Quarantine), changed: make(chan struct{})}
+	for _, p := range cfg.BGP.Peers {
+		c.status.Peers = append(c.status.Peers, bgp.PeerStatus{Address: p.Address, ASN: p.ASN})
+	}
 	var err error
-	c.order, err = appendFrame(nil, order{Config: cfg.BGP})
-	return c, err
+	if c.repeat, err = appendFrame(nil, order{Repeat: true}); err != nil {
+		return nil, err
+	}
+	return c, c.setOrder(c.desired, nil)
 }
 
 // Run implements bgp.Speaker. It fails at once when a peer is on no
@@ -77,7 +95,7 @@ func (c *Client) Run(ctx context.Context) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	var crashes []time.Time
+	var crashes []time.Time // that no peer is to blame for
 	for {
 		err := c.runOne(ctx)
 		if ctx.Err() != nil {
@@ -87,13 +105,15 @@ func (c *Client) Run(ctx context.Context) error {
 		if errors.As(err, &refusal) {
 			return c.stayDown(ctx, err)
 		}
-		crashes = append(crashes, time.Now())
-		if len(crashes) > crashesMax+1 {
-			crashes = crashes[1:]
-		}
-		delay, again := backoff(crashes, rand.Float64())
-		if !again {
-			return c.stayDown(ctx, fmt.Errorf("ended more than %d times in %v, the last time: %w", crashesMax, crashWindow, err))
+		delay := restartFirst
+		if !c.blame(err) {
+			if crashes = append(crashes, time.Now()); len(crashes) > crashesMax+1 {
+				crashes = crashes[1:]
+			}
+			var again bool
+			if delay, again = backoff(crashes, rand.Float64()); !again {
+				return c.stayDown(ctx, fmt.Errorf("ended more than %d times in %v, the last time: %w", crashesMax, crashWindow, err))
+			}
 		}
 		c.cfg.Log.Error("speaker ended, starting another", zap.Error(err), zap.Duration("delay", delay))
 		select {
@@ -110,22 +130,36 @@ func (c *Client) Apply(d bgp.Desired) error {
 	if err := c.cfg.BGP.CheckDesired(d); err != nil {
 		return fmt.Errorf("apply generation %d: %w", d.Generation, err)
 	}
-	frame, err := appendFrame(nil, order{Config: c.cfg.BGP, Desired: d})
-	if err != nil {
-		return fmt.Errorf("apply generation %d: %w", d.Generation, err)
-	}
+	var err error
 	c.update(func(s *bgp.Status) {
 		if d.Generation <= s.WantedGeneration {
 			err = fmt.Errorf("apply generation %d: the newest is %d", d.Generation, s.WantedGeneration)
 			return
 		}
-		c.order, s.WantedGeneration = frame, d.Generation
+		if err = c.setOrder(d, c.without); err == nil {
+			s.WantedGeneration = d.Generation
+		}
 	})
+	c.wakeUp()
+	return err
+}
+
+// setOrder makes the order for speakers. It is called with mu held.
+func (c *Client) setOrder(d bgp.Desired, without []netip.Addr) error {
+	frame, err := appendFrame(nil, order{Config: c.cfg.BGP, Desired: d, Without: without})
+	if err != nil {
+		return fmt.Errorf("apply generation %d: %w", d.Generation, err)
+	}
+	c.desired, c.without, c.order = d, without, frame
+	c.edition++
+	return nil
+}
+
+func (c *Client) wakeUp() {
 	select {
 	case c.wake <- struct{}{}:
 	default: // a token is there
 	}
-	return err
 }
 
 // Applied implements bgp.Speaker.
@@ -192,14 +226,6 @@ func (c *Client) update(change func(*bgp.Status)) {
 	change(&c.status)
 	close(c.changed)
 	c.changed = make(chan struct{})
-}
-
-func idlePeers(cfg bgp.Config) []bgp.PeerStatus {
-	out := make([]bgp.PeerStatus, len(cfg.Peers))
-	for i, p := range cfg.Peers {
-		out[i] = bgp.PeerStatus{Address: p.Address, ASN: p.ASN}
-	}
-	return out
 }
 
 func localLinks() ([]netip.Prefix, error) {

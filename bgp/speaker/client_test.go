@@ -24,7 +24,7 @@ func TestAnnounceChangeWithdraw(t *testing.T) {
 			t.Errorf("%d changes, want 2: beats alone change nothing", changes)
 		}
 
-		vip, attrs := prefix("192.0.2.0/24"), bgp.Attrs{MED: 50}
+		vip, attrs := prefix("192.0.2.0/24"), bgp.Attrs{MED: new(uint32(50))}
 		b.apply(t, bgp.Desired{Generation: 2, Announce: map[netip.Prefix]bgp.Attrs{vip: attrs}})
 		if got := r.view(); len(got) != 1 || !got[vip].Equal(attrs) {
 			t.Errorf("announced %v, want %v with %v alone", got, vip, attrs)

@@ -39,6 +39,7 @@ type fakeRouter struct {
 	// Guarded by mu.
 	mu      sync.Mutex
 	started int
+	opened  []netip.Addr
 	table   map[netip.Prefix]bgp.Attrs
 	changes int
 	stopped bool
@@ -53,7 +54,14 @@ func (r *fakeRouter) Start(bgp.Config) error {
 	return r.startErr
 }
 
-func (r *fakeRouter) Announce(p netip.Prefix, a bgp.Attrs) error {
+func (r *fakeRouter) Open(p bgp.PeerConfig) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.opened = append(r.opened, p.Address)
+	return nil
+}
+
+func (r *fakeRouter) Announce(p netip.Prefix, a announcement) error {
 	if r.hang != nil {
 		<-r.hang
 	}
@@ -62,12 +70,12 @@ func (r *fakeRouter) Announce(p netip.Prefix, a bgp.Attrs) error {
 	if r.announces != nil {
 		return r.announces
 	}
-	r.table[p] = a
+	r.table[p] = a.Attrs
 	r.changes++
 	return nil
 }
 
-func (r *fakeRouter) Withdraw(p netip.Prefix, _ bgp.Attrs) error {
+func (r *fakeRouter) Withdraw(p netip.Prefix, _ announcement) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, ok := r.table[p]; !ok {
@@ -220,7 +228,7 @@ func (b *bench) startTimes() []time.Time {
 func (b *bench) announce(t *testing.T, generation uint64) {
 	t.Helper()
 	cfg := config()
-	b.apply(t, bgp.Desired{Generation: generation, Announce: cfg.Announcement()})
+	b.apply(t, bgp.Desired{Generation: generation, Announce: cfg.Announcement(bgp.Normal, bgp.Attrs{})})
 }
 
 // apply applies d and waits for it.

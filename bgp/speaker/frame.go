@@ -6,21 +6,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 
 	"github.com/landfall-cdn/landfall/bgp"
 )
 
 // maxFrame bounds a frame in bytes. A configuration at all of its bounds
 // fits with room to spare.
-const maxFrame = 128 << 10
+const maxFrame = 1 << 20
 
 const headerSize = 4 // the length of the body, big endian
 
 // order is one beat of the lease. It carries everything, so that the
-// first one is enough for a speaker that was just started.
+// first one is enough for a speaker that was just started, or it repeats
+// the one before, which costs next to nothing.
 type order struct {
-	Config  bgp.Config
-	Desired bgp.Desired
+	// Repeat says that nothing changed; the rest is empty.
+	Repeat  bool        `json:",omitempty"`
+	Config  bgp.Config  `json:",omitzero"`
+	Desired bgp.Desired `json:",omitzero"`
+	// Without are peers that no session is opened to for now. One that is
+	// open stays.
+	Without []netip.Addr `json:",omitempty"`
 }
 
 // report answers one order; one more is sent when the lease is lost.

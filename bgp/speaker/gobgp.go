@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"sync/atomic"
+	"slices"
 	"time"
 	"unicode/utf8"
 
 	api "github.com/osrg/gobgp/v3/api"
-	gobgplog "github.com/osrg/gobgp/v3/pkg/log"
 	gobgpserver "github.com/osrg/gobgp/v3/pkg/server"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
@@ -26,6 +25,10 @@ const (
 	// GoBGP's own are 120 s and 30 s.
 	connectRetry       = 1 // seconds between two attempts to connect
 	idleHoldAfterReset = 1 // seconds in Idle after a reset
+
+	// addPathMax is how many paths of a prefix a router may get by ADD-PATH.
+	// A node has one.
+	addPathMax = 1
 
 	// maxMessage is the longest shutdown communication GoBGP sends
 	// (RFC 8203; RFC 9003 allows 255), in bytes.
@@ -46,7 +49,7 @@ type gobgp struct {
 }
 
 func newGoBGP(log *zap.Logger) *gobgp {
-	l := &gobgpLogger{log: log.Named("gobgp")}
+	l := newGoBGPLogger(log)
 	return &gobgp{log: l, server: gobgpserver.NewBgpServer(gobgpserver.LoggerOption(l))}
 }
 
@@ -63,42 +66,17 @@ func (g *gobgp) Start(cfg bgp.Config) error {
 	if err := g.server.StartBgp(ctx, &api.StartBgpRequest{Global: global}); err != nil {
 		return err
 	}
-	if err := g.acceptNothing(ctx); err != nil {
-		return err
-	}
-	for _, p := range cfg.Peers {
-		if err := g.server.AddPeer(ctx, &api.AddPeerRequest{Peer: peer(p)}); err != nil {
-			return fmt.Errorf("peer %s: %w", p.Address, err)
-		}
-		if g.log.md5Failed.Load() {
-			return &refusedError{fmt.Sprintf("peer %s: %v", p.Address, errMD5)}
-		}
-		g.peers = append(g.peers, p)
-	}
-	return nil
+	g.peers = cfg.Peers
+	return g.installPolicies(ctx, cfg)
 }
 
-// acceptNothing lets only local paths into the table and out of it. The
-// policy is global because GoBGP heeds a peer's own import policy for
-// clients of a route server only.
-func (g *gobgp) acceptNothing(ctx context.Context) error {
-	const name = "local-only"
-	err := g.server.AddPolicy(ctx, &api.AddPolicyRequest{Policy: &api.Policy{Name: name, Statements: []*api.Statement{{
-		Name:       name,
-		Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
-		Actions:    &api.Actions{RouteAction: api.RouteAction_ACCEPT},
-	}}}})
-	if err != nil {
-		return fmt.Errorf("policy %s: %w", name, err)
+// Open implements router.
+func (g *gobgp) Open(p bgp.PeerConfig) error {
+	if err := g.server.AddPeer(context.Background(), &api.AddPeerRequest{Peer: peer(p)}); err != nil {
+		return fmt.Errorf("peer %s: %w", p.Address, err)
 	}
-	for _, direction := range []api.PolicyDirection{api.PolicyDirection_IMPORT, api.PolicyDirection_EXPORT} {
-		err := g.server.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
-			Name: "global", Direction: direction,
-			Policies: []*api.Policy{{Name: name}}, DefaultAction: api.RouteAction_REJECT,
-		}})
-		if err != nil {
-			return fmt.Errorf("policy %s, %s: %w", name, direction, err)
-		}
+	if g.log.md5Failed.Load() {
+		return &refusedError{fmt.Sprintf("peer %s: %v", p.Address, errMD5)}
 	}
 	return nil
 }
@@ -118,6 +96,9 @@ func peer(p bgp.PeerConfig) *api.Peer {
 		}},
 		AfiSafis: []*api.AfiSafi{{Config: &api.AfiSafiConfig{Family: family(p.Address), Enabled: true}}},
 	}
+	if p.AddPath {
+		out.AfiSafis[0].AddPaths = &api.AddPaths{Config: &api.AddPathsConfig{SendMax: addPathMax}}
+	}
 	if p.Multihop > 0 {
 		out.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: uint32(p.Multihop)}
 	} else {
@@ -127,8 +108,8 @@ func peer(p bgp.PeerConfig) *api.Peer {
 }
 
 // Announce implements router.
-func (g *gobgp) Announce(prefix netip.Prefix, attrs bgp.Attrs) error {
-	p, err := path(prefix, attrs)
+func (g *gobgp) Announce(prefix netip.Prefix, a announcement) error {
+	p, err := path(prefix, a)
 	if err != nil {
 		return err
 	}
@@ -137,8 +118,8 @@ func (g *gobgp) Announce(prefix netip.Prefix, attrs bgp.Attrs) error {
 }
 
 // Withdraw implements router.
-func (g *gobgp) Withdraw(prefix netip.Prefix, attrs bgp.Attrs) error {
-	p, err := path(prefix, attrs)
+func (g *gobgp) Withdraw(prefix netip.Prefix, a announcement) error {
+	p, err := path(prefix, a)
 	if err != nil {
 		return err
 	}
@@ -146,8 +127,9 @@ func (g *gobgp) Withdraw(prefix netip.Prefix, attrs bgp.Attrs) error {
 }
 
 // path translates one announcement; the unspecified next hop stands for
-// the session's own address.
-func path(prefix netip.Prefix, attrs bgp.Attrs) (*api.Path, error) {
+// the session's own address. Prepends are done on export, see exports.
+func path(prefix netip.Prefix, a announcement) (*api.Path, error) {
+	attrs := a.Attrs
 	var errs []error
 	pack := func(m proto.Message) *anypb.Any {
 		a, err := anypb.New(m)
@@ -162,8 +144,11 @@ func path(prefix netip.Prefix, attrs bgp.Attrs) (*api.Path, error) {
 	} else {
 		pattrs = append(pattrs, pack(&api.MpReachNLRIAttribute{Family: fam, NextHops: []string{"::"}, Nlris: []*anypb.Any{nlri}}))
 	}
-	if attrs.MED != 0 {
-		pattrs = append(pattrs, pack(&api.MultiExitDiscAttribute{Med: attrs.MED}))
+	if med, sent := attrs.FinalMED(); sent {
+		pattrs = append(pattrs, pack(&api.MultiExitDiscAttribute{Med: med}))
+	}
+	if attrs.LocalPref != 0 {
+		pattrs = append(pattrs, pack(&api.LocalPrefAttribute{LocalPref: attrs.LocalPref}))
 	}
 	if len(attrs.Communities) > 0 {
 		communities := make([]uint32, len(attrs.Communities))
@@ -172,6 +157,11 @@ func path(prefix netip.Prefix, attrs bgp.Attrs) (*api.Path, error) {
 		}
 		pattrs = append(pattrs, pack(&api.CommunitiesAttribute{Communities: communities}))
 	}
+	var large []*api.LargeCommunity
+	for _, c := range slices.Concat(attrs.Large, marks(a.Rung, attrs.Prepend)) {
+		large = append(large, &api.LargeCommunity{GlobalAdmin: c.Global, LocalData1: c.Local1, LocalData2: c.Local2})
+	}
+	pattrs = append(pattrs, pack(&api.LargeCommunitiesAttribute{Communities: large}))
 	return &api.Path{Family: fam, Nlri: nlri, Pattrs: pattrs}, errors.Join(errs...)
 }
 
@@ -212,6 +202,7 @@ func peerStatus(cfg bgp.PeerConfig, p *api.Peer) bgp.PeerStatus {
 		out.Since = p.GetTimers().GetState().GetUptime().AsTime()
 	default: // idle, which is the zero value
 	}
+	out.Updates = p.GetState().GetMessages().GetReceived().GetUpdate()
 	for _, a := range p.GetAfiSafis() {
 		out.Received += a.GetState().GetReceived()
 	}
@@ -288,61 +279,4 @@ func family(a netip.Addr) *api.Family {
 		return &api.Family{Afi: api.Family_AFI_IP, Safi: api.Family_SAFI_UNICAST}
 	}
 	return &api.Family{Afi: api.Family_AFI_IP6, Safi: api.Family_SAFI_UNICAST}
-}
-
-// gobgpLogger passes GoBGP's log on. GoBGP says with a warning only that
-// it listens without the MD5 key it was given; that is remembered.
-type gobgpLogger struct {
-	log       *zap.Logger
-	md5Failed atomic.Bool
-}
-
-var _ gobgplog.Logger = (*gobgpLogger)(nil)
-
-// Panic implements log.Logger. GoBGP calls it where it cannot go on, so
-// it ends the process; the supervisor starts another.
-func (l *gobgpLogger) Panic(msg string, f gobgplog.Fields) { l.log.Panic(msg, zapFields(f)...) }
-
-// Fatal implements log.Logger. GoBGP goes on well enough after most of
-// its fatal messages, and the process is not its to end.
-func (l *gobgpLogger) Fatal(msg string, f gobgplog.Fields) { l.log.Error(msg, zapFields(f)...) }
-
-// Error implements log.Logger.
-func (l *gobgpLogger) Error(msg string, f gobgplog.Fields) { l.log.Error(msg, zapFields(f)...) }
-
-// Warn implements log.Logger.
-func (l *gobgpLogger) Warn(msg string, f gobgplog.Fields) {
-	if msg == "failed to set md5" {
-		l.md5Failed.Store(true)
-	}
-	l.log.Warn(msg, zapFields(f)...)
-}
-
-// Info implements log.Logger.
-func (l *gobgpLogger) Info(msg string, f gobgplog.Fields) { l.log.Info(msg, zapFields(f)...) }
-
-// Debug implements log.Logger.
-func (l *gobgpLogger) Debug(msg string, f gobgplog.Fields) {
-	if l.log.Core().Enabled(zap.DebugLevel) {
-		l.log.Debug(msg, zapFields(f)...)
-	}
-}
-
-// SetLevel implements log.Logger; the level is the zap logger's.
-func (l *gobgpLogger) SetLevel(gobgplog.LogLevel) {}
-
-// GetLevel implements log.Logger.
-func (l *gobgpLogger) GetLevel() gobgplog.LogLevel {
-	if l.log.Core().Enabled(zap.DebugLevel) {
-		return gobgplog.DebugLevel
-	}
-	return gobgplog.InfoLevel
-}
-
-func zapFields(f gobgplog.Fields) []zap.Field {
-	out := make([]zap.Field, 0, len(f))
-	for k, v := range f {
-		out = append(out, zap.String(k, fmt.Sprint(v)))
-	}
-	return out
 }

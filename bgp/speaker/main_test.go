@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/landfall-cdn/landfall/bgp"
+	"github.com/landfall-cdn/landfall/bgp/ladder"
 )
 
 // The test binary is also the processes that the tests start: roleEnv
@@ -23,6 +24,8 @@ import (
 const (
 	roleEnv = "LANDFALL_TEST_ROLE"
 	nodeEnv = "LANDFALL_TEST_NODE" // a nodeConfig
+	// listenEnv tells a speaker that it will listen.
+	listenEnv = "LANDFALL_TEST_LISTEN"
 )
 
 func TestMain(m *testing.M) {
@@ -31,7 +34,7 @@ func TestMain(m *testing.M) {
 	case "":
 		os.Exit(m.Run())
 	case "speaker":
-		err = Main(testLog())
+		err = Main(testLog(), Needs{Listen: os.Getenv(listenEnv) != ""})
 	case "node":
 		err = nodeMain()
 	default:
@@ -48,6 +51,7 @@ type nodeConfig struct {
 	BGP        bgp.Config
 	Settle     time.Duration
 	SpeakerEnv []string
+	Quarantine time.Duration
 }
 
 // nodeLine is what it writes to standard output every now and then.
@@ -63,15 +67,20 @@ func nodeMain() error {
 	if err := json.Unmarshal([]byte(os.Getenv(nodeEnv)), &cfg); err != nil {
 		return err
 	}
-	client, err := NewClient(ClientConfig{BGP: cfg.BGP, Log: testLog(), Start: func() (*Process, error) {
+	client, err := NewClient(ClientConfig{BGP: cfg.BGP, Quarantine: cfg.Quarantine, Log: testLog(), Start: func() (*Process, error) {
 		cmd := exec.Command("/proc/self/exe")
 		cmd.Env = append(append(os.Environ(), roleEnv+"=speaker"), cfg.SpeakerEnv...)
+		if len(cfg.BGP.Listen) > 0 {
+			cmd.Env = append(cmd.Env, listenEnv+"=1")
+		}
 		return Start(cmd)
 	}})
 	if err != nil {
 		return err
 	}
-	announcer, err := bgp.NewAnnouncer(bgp.AnnouncerConfig{BGP: cfg.BGP, Speaker: client, Settle: cfg.Settle, Log: testLog()})
+	announcer, err := ladder.New(ladder.Config{
+		BGP: cfg.BGP, Speaker: client, Settle: cfg.Settle, Rules: ladder.DefaultRules(), Log: testLog(),
+	})
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,10 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -25,11 +27,17 @@ const memoryLimit = 256 << 20
 // router is a BGP implementation. Its methods are called by one
 // goroutine.
 type router interface {
-	// Start opens the sessions; it announces nothing yet. A refusedError
-	// says that no other attempt will do better.
+	// Start gets ready; it opens no session and announces nothing yet. A
+	// refusedError of this or of Open says that no other attempt will do
+	// better.
 	Start(cfg bgp.Config) error
-	Announce(prefix netip.Prefix, attrs bgp.Attrs) error
-	Withdraw(prefix netip.Prefix, attrs bgp.Attrs) error
+	// Open opens the session to one of the peers of the configuration.
+	Open(p bgp.PeerConfig) error
+	// Announce announces to each peer what bgp.Config.ToPeer says, in place
+	// of what it announced before for the prefix.
+	Announce(prefix netip.Prefix, a announcement) error
+	// Withdraw takes back what was announced.
+	Withdraw(prefix netip.Prefix, a announcement) error
 	// Status returns how many prefixes are in the table, wherever they
 	// came from, and the sessions in the order of the configuration.
 	Status() (prefixes int, peers []bgp.PeerStatus, err error)
@@ -37,17 +45,37 @@ type router interface {
 	Stop(message string)
 }
 
+// announcement is what is announced for one prefix.
+type announcement struct {
+	bgp.Attrs
+	Rung bgp.Rung
+}
+
+func (a announcement) equal(b announcement) bool { return a.Rung == b.Rung && a.Attrs.Equal(b.Attrs) }
+
 // refusedError says why the speaker must not work as configured.
 type refusedError struct{ reason string }
 
 func (e *refusedError) Error() string { return e.reason }
 
+// Needs are the privileges that a speaker process cannot do without.
+type Needs struct {
+	// Listen is to listen at port 179: some of bgp.Config.Listen is set.
+	Listen bool
+}
+
 // Main is the speaker process: it serves the orders on standard input
 // until they end. Only that ends it: signals to a whole process group or
 // control group reach it too, and a drain wants its announcements to go
-// in order, not at once.
-func Main(log *zap.Logger) error {
+// in order, not at once. On Linux it first gives away all privileges but
+// what it needs, for which it executes its own file again, with the same
+// arguments.
+func Main(log *zap.Logger, needs Needs) error {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	if err := confine(needs.Listen); err != nil {
+		// Announcing is worth more than a second line of defence.
+		log.Error("speaker keeps privileges that it does not need", zap.Error(err))
+	}
 	debug.SetMemoryLimit(memoryLimit)
 	out := os.Stdout
 	os.Stdout = os.Stderr // frames alone go to the data plane
@@ -81,21 +109,26 @@ func serve(in io.Reader, out io.Writer, r router, log *zap.Logger) error {
 		}
 	})
 
-	s := &server{out: out, router: r, log: log, lease: newLease(), table: map[netip.Prefix]bgp.Attrs{}}
+	s := &server{out: out, router: r, log: log, lease: newLease(), open: map[netip.Addr]bool{}, table: map[netip.Prefix]announcement{}}
 	defer s.lease.timer.Stop()
 	for {
 		select {
 		case o, ok := <-orders:
 			if !ok {
-				s.stop()
-				if errors.Is(readErr, io.EOF) {
-					return nil
-				}
-				return readErr
+				return s.stop(readErr)
 			}
 			s.obey(o)
 		case <-s.lease.timer.C:
-			if s.lease.expired() {
+			if !s.lease.expired(time.Now()) {
+				continue
+			}
+			select {
+			case o, ok := <-orders: // select takes any of two that are ready
+				if !ok {
+					return s.stop(readErr)
+				}
+				s.obey(o)
+			default:
 				s.leaseLost()
 			}
 		}
@@ -110,11 +143,13 @@ type server struct {
 	lease  *lease
 
 	started    bool
-	failed     error // why the router did not start; not tried again here
+	failed     error               // why the router did not start; not tried again here
+	open       map[netip.Addr]bool // the peers that sessions were opened to
+	order      order               // the last one that was not a repetition
 	message    string
 	applied    uint64
 	leasesLost uint64
-	table      map[netip.Prefix]bgp.Attrs // what the router announces
+	table      map[netip.Prefix]announcement // what the router announces
 }
 
 // obey brings the router to what o says, and reports.
@@ -122,13 +157,20 @@ func (s *server) obey(o order) {
 	if !s.lease.held && s.leasesLost > 0 {
 		s.log.Info("lease renewed")
 	}
-	s.lease.renew()
+	s.lease.renew(time.Now())
 	s.report(s.apply(o))
 }
 
 func (s *server) apply(o order) error {
+	if o.Repeat {
+		o = s.order
+	}
+	s.order = o
 	if !s.started {
 		s.started, s.failed = true, s.start(o.Config)
+	}
+	if s.failed == nil {
+		s.failed = s.openSessions(o)
 	}
 	if s.failed != nil {
 		return s.failed
@@ -139,15 +181,15 @@ func (s *server) apply(o order) error {
 	if err := o.Config.CheckDesired(o.Desired); err != nil {
 		return err
 	}
-	if err := s.reconcile(o.Desired.Announce); err != nil {
+	if err := s.reconcile(o.Desired); err != nil {
 		return err
 	}
 	s.applied, s.message = o.Desired.Generation, o.Desired.Message
 	return nil
 }
 
-// start opens the sessions. There is one attempt in a process; a failure
-// is reported until the data plane ends it.
+// start gets the router ready. There is one attempt in a process; a
+// failure is reported until the data plane ends it.
 func (s *server) start(cfg bgp.Config) error {
 	if err := cfg.Validate(); err != nil {
 		return &refusedError{err.Error()}
@@ -159,28 +201,45 @@ func (s *server) start(cfg bgp.Config) error {
 	return nil
 }
 
-// reconcile makes the router announce want and nothing else.
-func (s *server) reconcile(want map[netip.Prefix]bgp.Attrs) error {
-	var errs []error
-	for prefix, attrs := range maps.Clone(s.table) {
-		if _, keep := want[prefix]; keep {
+// openSessions opens those that are not open, to all peers but the ones
+// that the order says to do without.
+func (s *server) openSessions(o order) error {
+	for _, p := range o.Config.Peers {
+		if s.open[p.Address] || slices.Contains(o.Without, p.Address) {
 			continue
 		}
-		if err := s.router.Withdraw(prefix, attrs); err != nil {
+		if err := s.router.Open(p); err != nil {
+			s.router.Stop("")
+			return fmt.Errorf("start BGP: %w", err)
+		}
+		s.open[p.Address] = true
+	}
+	return nil
+}
+
+// reconcile makes the router announce what d says and nothing else.
+func (s *server) reconcile(d bgp.Desired) error {
+	var errs []error
+	for prefix, has := range maps.Clone(s.table) {
+		if _, keep := d.Announce[prefix]; keep {
+			continue
+		}
+		if err := s.router.Withdraw(prefix, has); err != nil {
 			errs = append(errs, fmt.Errorf("withdraw %s: %w", prefix, err))
 			continue
 		}
 		delete(s.table, prefix)
 	}
-	for prefix, attrs := range want {
-		if has, ok := s.table[prefix]; ok && has.Equal(attrs) {
+	for prefix, attrs := range d.Announce {
+		want := announcement{Attrs: attrs, Rung: d.Rung}
+		if has, ok := s.table[prefix]; ok && has.equal(want) {
 			continue
 		}
-		if err := s.router.Announce(prefix, attrs); err != nil {
+		if err := s.router.Announce(prefix, want); err != nil {
 			errs = append(errs, fmt.Errorf("announce %s: %w", prefix, err))
 			continue
 		}
-		s.table[prefix] = attrs
+		s.table[prefix] = want
 	}
 	return errors.Join(errs...)
 }
@@ -189,7 +248,7 @@ func (s *server) leaseLost() {
 	s.leasesLost++
 	s.applied = 0
 	s.log.Error("no order for the time of the lease, withdrawing everything", zap.Duration("lease", leaseTime))
-	s.report(s.reconcile(nil))
+	s.report(s.reconcile(bgp.Desired{}))
 }
 
 // report tells the data plane how things are. A report that cannot be
@@ -215,10 +274,16 @@ func (s *server) report(err error) {
 	}
 }
 
-func (s *server) stop() {
+// stop ends the sessions. Why the orders ended is an error unless they
+// did so between two.
+func (s *server) stop(why error) error {
 	if s.works() {
 		s.router.Stop(s.message)
 	}
+	if errors.Is(why, io.EOF) {
+		return nil
+	}
+	return why
 }
 
 func (s *server) works() bool { return s.started && s.failed == nil }

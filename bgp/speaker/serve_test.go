@@ -35,7 +35,7 @@ func orders(t *testing.T, all ...order) []byte {
 
 func announceAll(generation uint64) order {
 	cfg := config()
-	return order{Config: cfg, Desired: bgp.Desired{Generation: generation, Announce: cfg.Announcement()}}
+	return order{Config: cfg, Desired: bgp.Desired{Generation: generation, Announce: cfg.Announcement(bgp.Normal, bgp.Attrs{})}}
 }
 
 func TestEndOfOrdersEndsTheSessions(t *testing.T) {
@@ -145,17 +145,24 @@ func TestLeaseSurvivesStarvation(t *testing.T) {
 // limit of a frame.
 func TestLargestOrderFits(t *testing.T) {
 	cfg := bgp.Config{ASN: 4294967294, RouterID: netip.MustParseAddr("223.255.255.255")}
-	cfg.Attrs = bgp.Attrs{MED: math.MaxUint32}
-	for range bgp.MaxCommunities {
-		cfg.Attrs.Communities = append(cfg.Attrs.Communities, math.MaxUint32)
+	var most bgp.Attrs // but for GRACEFUL_SHUTDOWN
+	for i := range bgp.MaxCommunities {
+		most.Large = append(most.Large, bgp.LargeCommunity{Global: 4000000000, Local1: math.MaxUint32, Local2: 4000000000 + uint32(i)})
+		if i > 0 {
+			most.Communities = append(most.Communities, 0xffff0000|bgp.Community(20000+i))
+		}
 	}
+	most.Prepend, most.MED, most.MEDAdd, most.LocalPref = bgp.MaxPrepend, new(uint32(math.MaxUint32)), math.MaxUint32, math.MaxUint32
+	cfg.Attrs, cfg.Deprefer, cfg.Gshut, cfg.Prefixes = most, &most, &most, map[netip.Prefix]bgp.Attrs{}
 	for i := range bgp.MaxVIPs {
 		cfg.VIPs = append(cfg.VIPs, prefix(fmt.Sprintf("2001:dead:beef:dead:beef:dead:beef:%x/128", 0xf000+i)))
+		cfg.Prefixes[cfg.VIPs[i]] = most
 	}
 	for i := range bgp.MaxPeers {
 		cfg.Peers = append(cfg.Peers, bgp.PeerConfig{
 			Address: netip.MustParseAddr(fmt.Sprintf("2001:dead:beef:dead:beef:dead:beef:%x", 0xe000+i)),
-			ASN:     4200000000, HoldTime: 65535 * time.Second, Multihop: 255, Passive: true,
+			ASN:     4200000000, HoldTime: 65535 * time.Second, Multihop: 255, Passive: true, AddPath: true,
+			Attrs: most, Deprefer: most, Gshut: most,
 			Password: strings.Repeat("<", bgp.MaxPassword), // JSON takes six bytes for each
 		})
 	}
@@ -166,8 +173,11 @@ func TestLargestOrderFits(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := order{Config: cfg, Desired: bgp.Desired{
-		Generation: math.MaxUint64, Announce: cfg.Announcement(), Message: strings.Repeat("\x01", 1024),
+		Generation: math.MaxUint64, Rung: bgp.Gshut, Announce: cfg.Announcement(bgp.Gshut, bgp.Attrs{}), Message: strings.Repeat("\x01", 1024),
 	}}
+	for _, p := range cfg.Peers {
+		want.Without = append(want.Without, p.Address)
+	}
 	frame := orders(t, want)
 	var got order
 	if err := readFrame(bytes.NewReader(frame), &got); err != nil {

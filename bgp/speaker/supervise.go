@@ -34,6 +34,7 @@ type child struct {
 	work    sync.WaitGroup
 
 	heard   bool   // a report came
+	sent    uint64 // the edition of the last order sent
 	problem string // the Error of the last report
 	// due counts the beats since the last report that all is well. Beats
 	// and not time, so that a data plane that was held up itself blames
@@ -58,7 +59,10 @@ func (c *Client) runOne(ctx context.Context) error {
 	err = errors.Join(err, ch.end(ctx.Err() == nil))
 	c.update(func(s *bgp.Status) {
 		s.PID, s.AppliedGeneration, s.Announced = 0, 0, 0
-		s.Peers = idlePeers(c.cfg.BGP)
+		if c.seen = nil; ch.heard {
+			c.seen = s.Peers
+		}
+		s.Peers = idlePeers(s.Peers)
 		c.leaseBase = s.LeasesLost
 	})
 	return err
@@ -77,6 +81,7 @@ func (ch *child) supervise(ctx context.Context) error {
 			if err := ch.overdue(); err != nil {
 				return err
 			}
+			ch.client.release()
 			ch.beat()
 		case <-ch.client.wake:
 			ch.beat()
@@ -100,10 +105,14 @@ func (ch *child) beat() {
 	}
 	ch.due++
 	c.mu.Lock()
-	frame := c.order
+	frame, edition := c.order, c.edition
 	c.mu.Unlock()
+	if edition == ch.sent {
+		frame = c.repeat
+	}
 	select {
 	case ch.frames <- frame:
+		ch.sent = edition
 		c.update(func(s *bgp.Status) { s.Beat = time.Now() })
 	default:
 	}
@@ -125,7 +134,7 @@ func (ch *child) take(r report) error {
 		s.AppliedGeneration, s.Announced = r.Applied, r.Announced
 		s.LeasesLost = c.leaseBase + r.LeasesLost
 		if r.Peers != nil {
-			s.Peers = r.Peers
+			s.Peers = c.peers(s.Peers, r.Peers)
 		}
 		well = r.Error == "" && r.Applied == s.WantedGeneration
 	})

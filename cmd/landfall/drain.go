@@ -5,19 +5,41 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/landfall-cdn/landfall/internal/admin/pop"
 )
 
+// drainFlags are how a drain goes.
+type drainFlags struct {
+	Deadline time.Duration `default:"10m" help:"How long sessions and connections may stay, 1s to 24h (${default})."`
+	Converge time.Duration `default:"2m" help:"How long new connections may take to cease once routers know, before clients are told to leave (${default})."`
+	overrideFlags
+}
+
+func (f drainFlags) request() (pop.OrderRequest, error) {
+	if f.Deadline < pop.MinDeadline || f.Deadline > pop.MaxDeadline {
+		return pop.OrderRequest{}, fmt.Errorf("%w: --deadline %v: expected %v to %v", errUsage, f.Deadline, pop.MinDeadline, pop.MaxDeadline)
+	}
+	if f.Converge < pop.MinDeadline || f.Converge > pop.MaxDeadline {
+		return pop.OrderRequest{}, fmt.Errorf("%w: --converge %v: expected %v to %v", errUsage, f.Converge, pop.MinDeadline, pop.MaxDeadline)
+	}
+	req, err := f.overrideFlags.request()
+	req.Deadline, req.Converge = f.Deadline.String(), min(f.Converge, f.Deadline).String()
+	return req, err
+}
+
 type nodeDrainCmd struct {
 	adminFlags
-	Name     string        `arg:"" help:"Name of the node."`
-	Deadline time.Duration `default:"10m" help:"How long sessions and connections may stay, 1s to 24h (${default})."`
-	Plan     bool          `help:"Print what would change, and change nothing."`
-	Output   string        `short:"o" enum:"table,json" default:"table" help:"table, or json: one event a line."`
+	drainFlags
+	Name   string `arg:"" help:"Name of the node."`
+	Plan   bool   `help:"Print what would change, and change nothing."`
+	JSON   bool   `name:"json" help:"The same as --output json."`
+	Output string `short:"o" enum:"table,json" default:"table" help:"table, or json: one event a line."`
 }
 
 const (
@@ -32,8 +54,9 @@ const (
 // Run prints the plan, drains, and prints how far it has come until nothing
 // is left or the deadline has passed.
 func (k *nodeDrainCmd) Run(c *console) error {
-	if k.Deadline < pop.MinDeadline || k.Deadline > pop.MaxDeadline {
-		return fmt.Errorf("%w: --deadline %v: expected %v to %v", errUsage, k.Deadline, pop.MinDeadline, pop.MaxDeadline)
+	begin, err := k.request()
+	if err != nil {
+		return err
 	}
 	a, err := k.api(c)
 	if err != nil {
@@ -45,23 +68,42 @@ func (k *nodeDrainCmd) Run(c *console) error {
 	}
 	w := k.watcher(c, a)
 	w.report.plan(plan)
-	if plan.Refused != "" {
-		return fmt.Errorf("%w by %s", errRefused, plan.Refused)
+	if refused := k.refused(plan); refused != "" {
+		return fmt.Errorf("%w by %s", errRefused, refused)
 	}
 	if k.Plan {
 		return nil
 	}
-	begin := pop.DrainRequest{Deadline: k.Deadline.String()}
 	if err := a.call(c.ctx, http.MethodPost, nodePath(k.Name, "drain"), begin, &plan); err != nil {
 		return err
 	}
 	return w.watch()
 }
 
+// refused says what is in the way of a plan, "" when nothing is that is not
+// overridden.
+func (k *nodeDrainCmd) refused(plan pop.Plan) string {
+	if plan.Refused != "" || plan.Routes == nil {
+		return plan.Refused
+	}
+	return inTheWay(*plan.Routes, k.Override)
+}
+
+// inTheWay says which interlocks are, "" when all are overridden.
+func inTheWay(plan pop.RoutePlan, overridden []string) string {
+	var out []string
+	for _, r := range plan.Refusals {
+		if !slices.Contains(overridden, r.Interlock) {
+			out = append(out, r.Interlock+": "+r.Reason)
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
 func (k *nodeDrainCmd) watcher(c *console, a *api) *drainWatch {
 	w := &drainWatch{console: c, api: a, name: k.Name}
 	w.undrain = fmt.Sprintf("landfall node undrain %s%s", k.Name, k.hint())
-	if w.report = drainReport(&drainText{c.out, w.undrain}); k.Output == "json" {
+	if w.report = drainReport(&drainText{out: c.out, undrain: w.undrain}); k.JSON || k.Output == "json" {
 		w.report = &drainJSON{json.NewEncoder(c.out)}
 	}
 	return w
@@ -114,7 +156,7 @@ func (w *drainWatch) look(now time.Time) (over bool, err error) {
 	}
 	w.silent = time.Time{}
 	ended := p.State != pop.StateDraining
-	if ended || w.steps == 0 || p.Elapsed-w.shown.Elapsed >= drainShow.Seconds() {
+	if ended || w.steps == 0 || p.Phase != w.shown.Phase || p.Elapsed-w.shown.Elapsed >= drainShow.Seconds() {
 		w.show(p)
 	}
 	switch p.State {
@@ -164,6 +206,7 @@ func held(l pop.Load) string {
 type drainText struct {
 	out     io.Writer
 	undrain string
+	phase   string // the last that was printed
 }
 
 func (d *drainText) say(format string, args ...any) {
@@ -184,14 +227,53 @@ func (d *drainText) plan(p pop.Plan) {
 		d.say("       expected shift: %s", strings.Join(shifts, ", "))
 	}
 	if p.Refused == "" {
-		d.say("       interlocks: last-node ok")
+		locks := []string{"last-node ok"}
+		if p.Routes != nil {
+			routesPlan(d.say, *p.Routes)
+			locks = append(locks, interlocks(*p.Routes)...)
+		}
+		d.say("       interlocks: %s", strings.Join(locks, ", "))
 	}
 	for _, w := range p.Warnings {
 		d.say("       warning: %s", w)
 	}
 }
 
+// routesPlan prints what a plan means for the announcement.
+func routesPlan(say func(string, ...any), p pop.RoutePlan) {
+	say("       prefixes %s", strings.Join(p.Prefixes, ", "))
+	say("       announcers now %s -> after %s", announcers(p.Now), announcers(p.After))
+}
+
+// announcers counts nodes by PoP, "6 (ams 3, fra 3)".
+func announcers(byPop map[string]int) string {
+	all, parts := 0, []string{}
+	for _, name := range slices.Sorted(maps.Keys(byPop)) {
+		all += byPop[name]
+		parts = append(parts, fmt.Sprintf("%s %d", name, byPop[name]))
+	}
+	if len(parts) == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%d (%s)", all, strings.Join(parts, ", "))
+}
+
+// interlocks are those of a plan, in words.
+func interlocks(p pop.RoutePlan) (out []string) {
+	for _, name := range p.Passed {
+		out = append(out, name+" ok")
+	}
+	for _, r := range p.Refusals {
+		out = append(out, r.Interlock+" REFUSES")
+	}
+	return out
+}
+
 func (d *drainText) step(p pop.Progress, rate float64) {
+	if p.Phase != d.phase {
+		d.phase = p.Phase
+		d.say("%s  %s", clock(p.Elapsed), phaseText(p))
+	}
 	d.say("%s  %-8s  sessions %d  connections %d (%d from before)  in flight %d  tunnels %d  new conn/s %.1f",
 		clock(p.Elapsed), p.State, p.Sessions, p.Connections, p.Earlier, p.InFlight, p.Tunnels, rate)
 }
@@ -202,6 +284,19 @@ func (d *drainText) end(p pop.Progress) {
 		word = "LATE"
 	}
 	d.say("%s   %v   undrain with: %s", word, seconds(p.Elapsed).Round(time.Second), d.undrain)
+}
+
+// phaseText is what a phase means.
+func phaseText(p pop.Progress) string {
+	switch p.Phase {
+	case pop.PhaseConverging:
+		return "announced as " + p.Announce + ", waiting until new connections cease"
+	case pop.PhaseLeaving:
+		return "clients are told to leave"
+	case pop.PhaseWithdrawn:
+		return "withdrawn, waiting for what is left"
+	}
+	return p.Phase
 }
 
 // clock shows a time as minutes and seconds.

@@ -18,6 +18,7 @@ type fakePop struct {
 	// progress is asked for what is left when a drain has lasted this long.
 	progress func(elapsed, deadline time.Duration) pop.Progress
 	nodes    []pop.Node
+	refusals []pop.Refusal // of interlocks of the announcement
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -51,9 +52,40 @@ func (f *fakePop) did(format string, args ...any) error {
 
 func (f *fakePop) Nodes(context.Context) []pop.Node { return f.nodes }
 
-func (f *fakePop) Drain(_ context.Context, name string, deadline time.Duration) error {
-	f.since, f.deadline = time.Now(), deadline
-	return f.did("drain %s %v", name, deadline)
+func (f *fakePop) Drain(_ context.Context, name string, d pop.Departure) error {
+	f.since, f.deadline = time.Now(), d.Deadline
+	return f.did("drain %s %v", name, d.Deadline)
+}
+
+func (f *fakePop) PlanRoutes(_ context.Context, _ string, wide bool) (pop.RoutePlan, error) {
+	plan := pop.RoutePlan{
+		Now: map[string]int{"fra": 3, "ams": 3}, After: map[string]int{"fra": 2, "ams": 3}, Passed: []string{"last-announcer", "min-nodes"},
+		Refusals: f.refusals, Prefixes: []string{"198.51.100.10/32"},
+	}
+	if wide {
+		delete(plan.After, "fra")
+	}
+	return plan, nil
+}
+
+func (f *fakePop) ChangeRoutes(_ context.Context, name string, c pop.Change) error {
+	return f.did("change %s to %s %q, over %v for %v", name, c.Rung, c.Reason, c.Names, c.For)
+}
+
+func (f *fakePop) DrainPop(_ context.Context, d pop.Departure) error {
+	return f.did("drain all %v", d.Deadline)
+}
+
+func (f *fakePop) UndrainPop(context.Context) error { return f.did("undrain all") }
+
+func (f *fakePop) PrependPop(_ context.Context, n int, _ string) error { return f.did("prepend %d", n) }
+
+func (f *fakePop) BGP(_ context.Context, name string) (pop.BGP, error) {
+	return pop.BGP{
+		Node:   name,
+		Peers:  []pop.Peer{{Address: "10.0.0.1", ASN: 64500, State: "established", Seconds: 90, BFD: "up"}},
+		Routes: []pop.Route{{Prefix: "198.51.100.10/32", Peer: "10.0.0.1", Attributes: "prepend 2 65535:0"}},
+	}, f.err
 }
 
 func (f *fakePop) Undrain(_ context.Context, name string) error { return f.did("undrain %s", name) }

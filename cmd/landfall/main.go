@@ -39,6 +39,8 @@ type cli struct {
 	Dev     devCmd     `cmd:"" help:"Run a node, a demo origin and a local CA on this machine: no root, no configuration."`
 	Run     runCmd     `cmd:"" help:"Run one node."`
 	Node    nodeCmd    `cmd:"" help:"See the nodes of a PoP, send one away, take one back."`
+	Pop     popCmd     `cmd:"" help:"Send a whole PoP's clients away, take them back."`
+	BGP     bgpCmd     `cmd:"" name:"bgp" help:"See sessions with routers, and what is announced."`
 	Ring    ringCmd    `cmd:"" help:"See who owns what."`
 	Lab     labCmd     `cmd:"" help:"A small Internet on this machine: PoPs, routers and clients in network namespaces (root, Linux)."`
 	Check   checkCmd   `cmd:"" help:"Validate a node file or site documents, print every error, change nothing."`

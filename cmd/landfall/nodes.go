@@ -13,6 +13,10 @@ type nodeCmd struct {
 	List    nodeListCmd    `cmd:"" help:"List the nodes of the PoP: what is wanted of them, how they are, what they hold."`
 	Drain   nodeDrainCmd   `cmd:"" help:"Send a node's clients, keys and sessions away, and show how it goes."`
 	Undrain nodeUndrainCmd `cmd:"" help:"Take a node back."`
+
+	Deprefer nodeDepreferCmd `cmd:"" help:"Make a node's routes less preferred than others'."`
+	Withdraw nodeWithdrawCmd `cmd:"" help:"Withdraw a node's routes at once; drain is gentler."`
+	Announce nodeAnnounceCmd `cmd:"" help:"Announce a node as usual, after deprefer or withdraw."`
 }
 
 type nodeListCmd struct {

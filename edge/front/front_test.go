@@ -96,7 +96,7 @@ func (r *running) client(t *testing.T, proto exchange.Proto) *http.Client {
 		t.Cleanup(h.CloseIdleConnections)
 		rt = h
 	}
-	return &http.Client{Transport: rt, Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{Transport: rt, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 func testCert(t *testing.T) (tls.Certificate, *x509.CertPool) {
@@ -399,10 +399,11 @@ func TestTakenPortIsNamed(t *testing.T) {
 	}
 }
 
-// waitFor polls until a condition holds; the test's own deadline bounds it.
+// waitFor polls until a condition holds; a long bound ends a wait that is in
+// vain.
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for range 1000 {
+	for range 6000 {
 		if ok() {
 			return
 		}

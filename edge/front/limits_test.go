@@ -18,6 +18,10 @@ import (
 	"github.com/landfall-cdn/landfall/internal/limits"
 )
 
+// moment is a limit that a test waits for, and that no client meets which a
+// busy machine holds up between two lines.
+const moment = 3 * time.Second
+
 func TestConnsPerClient(t *testing.T) {
 	r := start(t, func(_ context.Context, w exchange.Writer, _ *exchange.Request) { _ = w.Head(200, nil, 0) },
 		func(c *Config) { c.Limits.ConnsPerClient = 2 })
@@ -50,11 +54,12 @@ func TestConnsPerClient(t *testing.T) {
 }
 
 func TestSlowHeadIsCut(t *testing.T) {
+	t.Parallel() // it waits
 	refused := make(chan exchange.Refusal, 1)
 	r := start(t, func(_ context.Context, w exchange.Writer, r *exchange.Request) {
 		refused <- r.Refused
 		_ = w.Head(r.Refused.Status(), nil, 0)
-	}, func(c *Config) { c.Limits.HeaderTime = 50 * time.Millisecond })
+	}, func(c *Config) { c.Limits.HeaderTime = moment })
 	c, err := net.Dial("tcp", r.HTTPAddrs()[0].String())
 	if err != nil {
 		t.Fatal(err)
@@ -155,8 +160,9 @@ func TestSilentHandshakeIsCut(t *testing.T) {
 }
 
 func TestIdleConnectionIsClosed(t *testing.T) {
+	t.Parallel() // it waits
 	r := start(t, func(_ context.Context, w exchange.Writer, _ *exchange.Request) { _ = w.Head(200, nil, 0) },
-		func(c *Config) { c.Limits.IdleTime = 50 * time.Millisecond })
+		func(c *Config) { c.Limits.IdleTime = moment })
 	c, err := net.Dial("tcp", r.HTTPAddrs()[0].String())
 	if err != nil {
 		t.Fatal(err)

@@ -131,8 +131,9 @@ func TestCut(t *testing.T) {
 // TestSilence: a connection on which nothing comes any more ends, and is
 // counted.
 func TestSilence(t *testing.T) {
+	t.Parallel() // it waits
 	lim := testLimits()
-	lim.IdleTime = 200 * time.Millisecond
+	lim.IdleTime = 3 * time.Second // longer than a machine may stand still in a request
 	e := serve(t, lim, &handler{serve: echo})
 	bidiGET(t, e.dial())
 	e.eventually("the end of a silent connection", func() bool { return e.counters.Hits(limits.IdleTime) == 1 })

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"net"
 	"testing"
-	"time"
 
 	"github.com/quic-go/quic-go"
 
@@ -165,9 +164,9 @@ func TestSettingsInTickets(t *testing.T) {
 // TestRetry: when too many handshakes are in progress, a client must show
 // that its address is its own; it still gets in.
 func TestRetry(t *testing.T) {
+	t.Parallel() // it waits
 	lim := testLimits()
 	lim.HalfOpen = 2
-	lim.HandshakeTime = 2 * time.Second
 	e := serve(t, lim, &handler{serve: echo})
 	qc := e.dial()
 	bidiGET(t, qc)

@@ -201,7 +201,7 @@ func (e *edge) clientTLS() *tls.Config {
 }
 
 func (e *edge) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	e.t.Cleanup(cancel)
 	return ctx
 }

@@ -34,9 +34,12 @@ func Linux(t testing.TB) {
 func Command(t testing.TB, name, pkg string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
-	if err != nil {
-		// Daemons live where a user's PATH does not look.
-		path, err = exec.LookPath("/usr/sbin/" + name)
+	// Daemons live where a user's PATH does not look, FRR's in a folder
+	// of its own.
+	for _, folder := range []string{"/usr/sbin/", "/usr/lib/frr/"} {
+		if err != nil {
+			path, err = exec.LookPath(folder + name)
+		}
 	}
 	That(t, err == nil, "the command "+name+" (Debian package "+pkg+")")
 	return path

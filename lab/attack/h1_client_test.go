@@ -18,7 +18,7 @@ import (
 const (
 	// patience bounds the wait for something that must come. It is longer
 	// than every limit that the node has for a client.
-	patience = 10 * time.Second
+	patience = 30 * time.Second
 	// quiet is how long nothing more may come until a case counts as over.
 	quiet = 150 * time.Millisecond
 )

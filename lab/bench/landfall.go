@@ -27,7 +27,8 @@ func (s *stage) startLandfall(ctx context.Context, b build) (*server, error) {
 }
 
 // startNode runs a node as its users have it: routing, limits, access log
-// and metrics. It builds the tree's when the build has no path.
+// and metrics. Only that a machine stands still for a moment must not make
+// another load of a relayed one: nodes are patient with each other. It builds the tree's when the build has no path.
 func (s *stage) startNode(ctx context.Context, b build, n node) (*server, error) {
 	if b.path == "" {
 		b.path = filepath.Join(s.dir, "landfall")
@@ -51,7 +52,7 @@ admin:   { listen: "127.0.0.1:0" }
 sites:   { dir: %[1]s/sites }
 state:   %[1]s/state
 origins: { allow: ["127.0.0.0/8"] }
-limits:  { conns_per_client: 20000 }
+limits:  { conns_per_client: 20000, relay_silence: 5s, relay_dead: 8s }
 drain:   { timeout: 1s }
 log:     { access: %[1]s/access.log }
 %[5]s`, dir, n.id, n.name(), n.listen, n.rest), 0o644))

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // ring is what GET /v1/ring says of the table in force.
@@ -46,7 +45,7 @@ type progress struct {
 
 // operator is the client of the admin address.
 func (n *node) operator() *http.Client {
-	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: n.pop.dial, DisableKeepAlives: true}}
+	return &http.Client{Timeout: patience, Transport: &http.Transport{DialContext: n.pop.dial, DisableKeepAlives: true}}
 }
 
 // admin sends one request to the admin address. It reports false when there

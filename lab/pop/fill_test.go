@@ -154,7 +154,7 @@ func TestBusyOwner(t *testing.T) {
 	const takes, clients = 4, 60
 	o := newOrigin(t, 1)
 	p := newPop(t, map[string]string{"shop.yaml": siteDoc("shop", o, "")})
-	p.rest = fmt.Sprintf("limits: { conns_per_client: 100000, relay_streams: %d }\n", takes)
+	p.rest = limits(fmt.Sprintf(", relay_streams: %d", takes))
 	p.start(t, 1, 2)
 	urls := ownedBy(t, p.nodes[1], "busy", clients)
 	c := p.nodes[0].client(t, "h2")

@@ -140,6 +140,8 @@ func TestPartition(t *testing.T) {
 	h := newHub(t, p, 4)
 	o := newOriginOn(t, 1, h.listen)
 	p.write(t, "sites/shop.yaml", siteDoc("shop", o, ""))
+	// Every request across the cut waits for as long, one after the other.
+	p.rest = "limits: { conns_per_client: 100000, relay_silence: 2s, relay_dead: 3s }\n"
 	p.start(t, 1, 2, 3, 4)
 	left, right := p.nodes[:2], p.nodes[2:]
 

@@ -75,18 +75,18 @@ func TestStoppedNode(t *testing.T) {
 		own = append(own, ownedBy(t, n, "hit", 1)[0])
 	}
 	hit := func(i int) string { return own[i%len(own)] }
-	theirs := ownedBy(t, stopped, "miss", 40)
+	theirs := ownedBy(t, stopped, "miss", 36)
 	timed(t, clients, 4*len(clients), hit)
 	before := timed(t, clients, hits, hit)
-	for i := range clients { // connections to the node that is to be stopped
-		get(t, clients[i], theirs[i])
+	for i, url := range ownedBy(t, stopped, "warm", len(clients)) { // connections to the node that is to be stopped
+		get(t, clients[i], url)
 	}
 
 	stopped.signal(t, syscall.SIGSTOP)
 	waitFor(t, "end of all its threads' work", stopped.stopped)
 	began := time.Now()
 	// Misses of its keys, one for each node at a time.
-	misses := timed(t, clients, len(theirs)-len(clients), func(i int) string { return theirs[len(clients)+i] })
+	misses := timed(t, clients, len(theirs), func(i int) string { return theirs[i] })
 	during := timed(t, clients, hits, hit)
 	var out []time.Duration
 	for _, n := range others {

@@ -330,7 +330,7 @@ func TestReplacedOnDisk(t *testing.T) {
 			second := tc.put(r, "2")
 			select {
 			case <-loaded:
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				t.Error("the replacement went unnoticed")
 			}
 			if got := serial(src); got != second {

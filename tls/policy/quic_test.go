@@ -125,7 +125,7 @@ func clientTLS(host string, c *carrier) *tls.Config {
 
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -191,7 +191,7 @@ func TestRetryOnTheOtherNode(t *testing.T) {
 	}
 	select {
 	case <-second.accepted:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the second node has no connection")
 	}
 }

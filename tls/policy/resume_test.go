@@ -64,7 +64,7 @@ func overQUIC() protocol {
 			listeners[p] = addr
 		}
 		had := c.session != nil
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		conn, err := quic.DialAddr(ctx, addr.String(), &tls.Config{
 			ServerName: host, InsecureSkipVerify: true, NextProtos: []string{"h3"}, ClientSessionCache: c,
@@ -99,7 +99,7 @@ func protocols() []protocol {
 
 func TestRefusalOverQUIC(t *testing.T) {
 	p := twoSites(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_, err := quic.DialAddr(ctx, serveQUIC(t, p).String(), &tls.Config{ServerName: "stranger.test", NextProtos: []string{"h3"}}, nil)
 	// A TLS alert is a transport error of 0x100 plus its number (RFC 9001, 4.8).

@@ -2,19 +2,12 @@ package pop
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"time"
-)
-
-// The bounds of a drain's deadline, and what holds unless one is given.
-const (
-	MinDeadline     = time.Second
-	MaxDeadline     = 24 * time.Hour
-	DefaultDeadline = 10 * time.Minute
 )
 
 // maxBody bounds the body of a request, in bytes.
@@ -22,13 +15,6 @@ const maxBody = 4 << 10
 
 // maxKey bounds a key or URL to locate, in bytes.
 const maxKey = 16 << 10
-
-// DrainRequest is the body that starts a drain.
-type DrainRequest struct {
-	// Deadline is how long sessions may stay, such as "10m"; DefaultDeadline
-	// unless given.
-	Deadline string `json:"deadline,omitempty"`
-}
 
 // Failure is the body of every answer that is no success.
 type Failure struct {
@@ -49,6 +35,7 @@ func Handler(p Pop) http.Handler {
 	mux.HandleFunc("GET /v1/nodes/{name}/drain", h.progress)
 	mux.HandleFunc("POST /v1/nodes/{name}/drain", h.drain)
 	mux.HandleFunc("POST /v1/nodes/{name}/undrain", h.undrain)
+	h.routes(mux)
 	mux.HandleFunc("GET /v1/ring", h.ring)
 	mux.HandleFunc("GET /v1/ring/locate", h.locate)
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
@@ -71,12 +58,28 @@ func (h *handler) nodes(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) plan(w http.ResponseWriter, r *http.Request) {
-	plan, err := MakePlan(h.pop.Nodes(r.Context()), r.PathValue("name"))
+	plan, err := h.makePlan(r.Context(), r.PathValue("name"))
 	if err != nil {
 		fail(w, err)
 		return
 	}
 	answer(w, http.StatusOK, plan)
+}
+
+// makePlan says what a drain would change: in the table, and in the routes.
+func (h *handler) makePlan(ctx context.Context, name string) (Plan, error) {
+	plan, err := MakePlan(h.pop.Nodes(ctx), name)
+	if err != nil {
+		return plan, err
+	}
+	if plan.Node.Announce != AnnounceNone && plan.Node.Announce != Unknown {
+		routes, err := h.pop.PlanRoutes(ctx, name, false)
+		if err != nil {
+			return plan, err
+		}
+		plan.Routes = &routes
+	}
+	return plan, nil
 }
 
 func (h *handler) progress(w http.ResponseWriter, r *http.Request) {
@@ -88,20 +91,21 @@ func (h *handler) progress(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, p)
 }
 
-// drain refuses what the plan refuses, whoever asks.
+// drain refuses what the plan refuses, whoever asks. Interlocks of the
+// announcement are judged by the node itself, which knows what is overridden.
 func (h *handler) drain(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
-	deadline, err := readDeadline(r.Body)
+	d, err := readDeparture(r.Body)
 	if err != nil {
 		answer(w, http.StatusBadRequest, Failure{err.Error()})
 		return
 	}
-	plan, err := MakePlan(h.pop.Nodes(r.Context()), name)
+	plan, err := h.makePlan(r.Context(), name)
 	if err == nil && plan.Refused != "" {
 		err = fmt.Errorf("%w: %s", ErrRefused, plan.Refused)
 	}
 	if err == nil {
-		err = h.pop.Drain(r.Context(), name, deadline)
+		err = h.pop.Drain(r.Context(), name, d)
 	}
 	if err != nil {
 		fail(w, err)
@@ -141,31 +145,6 @@ func (h *handler) locate(w http.ResponseWriter, r *http.Request) {
 		l.Previous = []Ref{}
 	}
 	answer(w, http.StatusOK, l)
-}
-
-// readDeadline reads a DrainRequest; an empty body is one without a deadline.
-func readDeadline(body io.Reader) (time.Duration, error) {
-	data, err := io.ReadAll(io.LimitReader(body, maxBody+1))
-	switch {
-	case err != nil:
-		return 0, fmt.Errorf("the body cannot be read: %w", err)
-	case len(data) > maxBody:
-		return 0, fmt.Errorf("the body has more than %d bytes", maxBody)
-	case len(data) == 0:
-		return DefaultDeadline, nil
-	}
-	var req DrainRequest
-	if err := strict(data, &req); err != nil {
-		return 0, fmt.Errorf(`the body is not {"deadline": "10m"}: %w`, err)
-	}
-	if req.Deadline == "" {
-		return DefaultDeadline, nil
-	}
-	d, err := time.ParseDuration(req.Deadline)
-	if err != nil || d < MinDeadline || d > MaxDeadline {
-		return 0, fmt.Errorf("deadline: %q is not a duration from %v to %v, such as 10m", req.Deadline, MinDeadline, MaxDeadline)
-	}
-	return d, nil
 }
 
 // fail answers with what an error means to the one who asked.

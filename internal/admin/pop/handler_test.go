@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -35,9 +34,39 @@ func threeNodes() *fake {
 
 func (f *fake) Nodes(context.Context) []Node { return f.nodes }
 
-func (f *fake) Drain(_ context.Context, name string, deadline time.Duration) error {
-	f.calls = append(f.calls, fmt.Sprintf("drain %s %v", name, deadline))
+func (f *fake) did(format string, args ...any) error {
+	f.calls = append(f.calls, fmt.Sprintf(format, args...))
 	return f.err
+}
+
+func (f *fake) Drain(_ context.Context, name string, d Departure) error {
+	return f.did("drain %s %v", name, d.Deadline)
+}
+
+func (f *fake) PlanRoutes(_ context.Context, _ string, wide bool) (RoutePlan, error) {
+	plan := RoutePlan{Now: map[string]int{"fra": 3, "ams": 3}, After: map[string]int{"fra": 2, "ams": 3}, Passed: []string{"last-announcer"}}
+	if wide {
+		delete(plan.After, "fra")
+	}
+	return plan, nil
+}
+
+func (f *fake) ChangeRoutes(_ context.Context, name string, c Change) error {
+	return f.did("change %s to %s %q, over %v for %v", name, c.Rung, c.Reason, c.Names, c.For)
+}
+
+func (f *fake) DrainPop(_ context.Context, d Departure) error {
+	return f.did("drain all %v %v", d.Deadline, d.Converge)
+}
+
+func (f *fake) UndrainPop(context.Context) error { return f.did("undrain all") }
+
+func (f *fake) PrependPop(_ context.Context, n int, reason string) error {
+	return f.did("prepend %d %q", n, reason)
+}
+
+func (f *fake) BGP(_ context.Context, name string) (BGP, error) {
+	return BGP{Node: name, Peers: []Peer{{Address: "10.0.0.1", State: "established", BFD: "up"}}}, f.err
 }
 
 func (f *fake) Undrain(_ context.Context, name string) error {
@@ -91,6 +120,26 @@ func TestAnswers(t *testing.T) {
 		{name: "undrain", method: "POST", path: "/v1/nodes/fra-2/undrain", status: 200, has: `{}`, calls: []string{"undrain fra-2"}},
 		{name: "undrain of nobody", method: "POST", path: "/v1/nodes/x/undrain", change: failing(ErrNoNode), status: 404, calls: []string{"undrain x"}},
 		{name: "undrain by a link", method: "GET", path: "/v1/nodes/fra-2/undrain", status: 404, has: `not known here`},
+		{name: "plan has routes", method: "GET", path: "/v1/nodes/fra-2/plan", status: 200, has: `"announcers_after": {`},
+		{
+			name: "deprefer", method: "POST", path: "/v1/nodes/fra-2/announce", body: `{"rung": "deprefer", "reason": "a disk"}`, status: 200,
+			calls: []string{`change fra-2 to deprefer "a disk", over [] for 10m0s`},
+		},
+		{
+			name: "withdraw over an interlock", method: "POST", path: "/v1/nodes/fra-2/announce",
+			body: `{"rung": "withdrawn", "reason": "fire", "override": ["last-announcer"], "override_for": "1h"}`, status: 200,
+			calls: []string{`change fra-2 to withdrawn "fire", over [last-announcer] for 1h0m0s`},
+		},
+		{name: "override without a reason", method: "POST", path: "/v1/nodes/fra-2/announce", body: `{"rung": "withdrawn", "override": ["panic"]}`, status: 400, has: `say why panic is to pass`},
+		{name: "a rung that is none", method: "POST", path: "/v1/nodes/fra-2/announce", body: `{"rung": "gshut"}`, status: 400, has: `expected normal, deprefer or withdrawn`},
+		{name: "a long reason", method: "POST", path: "/v1/nodes/fra-2/announce", body: `{"rung": "normal", "reason": "` + strings.Repeat("x", MaxReason+1) + `"}`, status: 400, has: `at most 256`},
+		{name: "refused by an interlock", method: "POST", path: "/v1/nodes/fra-2/announce", body: `{"rung": "withdrawn"}`, change: failing(fmt.Errorf("%w: min-nodes: x", ErrRefused)), status: 409, has: `min-nodes`, calls: []string{`change fra-2 to withdrawn "", over [] for 10m0s`}},
+		{name: "sessions", method: "GET", path: "/v1/nodes/fra-2/bgp", status: 200, has: `"bfd": "up"`},
+		{name: "plan of the PoP", method: "GET", path: "/v1/pop/plan", status: 200, has: `"ams": 3`},
+		{name: "drain the PoP", method: "POST", path: "/v1/pop/drain", body: `{"converge": "5s"}`, status: 200, calls: []string{"drain all 10m0s 5s"}},
+		{name: "undrain the PoP", method: "POST", path: "/v1/pop/undrain", status: 200, calls: []string{"undrain all"}},
+		{name: "prepend", method: "POST", path: "/v1/pop/prepend", body: `{"prepend": 2}`, status: 200, calls: []string{`prepend 2 ""`}},
+		{name: "prepend nothing", method: "POST", path: "/v1/pop/prepend", body: `{}`, status: 400, has: `prepend: missing`},
 		{name: "ring", method: "GET", path: "/v1/ring", status: 200, has: `"members": []`},
 		{name: "locate", method: "GET", path: "/v1/ring/locate?key=https%3A%2F%2Fa.example%2F%3Fb%26c", status: 200, has: `"key": "https://a.example/?b&c"`},
 		{name: "locate, no previous owners are a list", method: "GET", path: "/v1/ring/locate?key=k", status: 200, has: `"previous": []`},

@@ -13,6 +13,8 @@ type Plan struct {
 	After int  `json:"active_after"`
 	// Shifts are what the other active nodes take over, by name.
 	Shifts []Shift `json:"shifts"`
+	// Routes are what it means for the announcement, nil without one.
+	Routes *RoutePlan `json:"routes,omitempty"`
 	// Refused says why the drain is refused, "" when it is not.
 	Refused string `json:"refused,omitempty"`
 	// Warnings are what the operator should know before.

@@ -16,16 +16,17 @@ type Pop interface {
 	// Nodes returns what this node knows of every node of the PoP, itself
 	// included, in the order of ids.
 	Nodes(ctx context.Context) []Node
-	// Drain has a node go: it keeps accepting, tells clients to leave and
-	// gives new keys and sessions to others. It returns once the node has
-	// begun. Sessions that it holds stay until deadline has passed. Draining
-	// a node that drains changes its deadline.
-	Drain(ctx context.Context, name string, deadline time.Duration) error
+	// Drain has a node go: it keeps accepting, gives new keys and sessions to
+	// others, has routers look for other paths and tells clients to leave. It
+	// returns once the node has begun. Sessions that it holds stay until the
+	// deadline has passed. Draining a node that drains changes its deadline.
+	Drain(ctx context.Context, name string, d Departure) error
 	// Undrain takes a node back, whatever its drain has reached. Undraining
 	// an active node changes nothing.
 	Undrain(ctx context.Context, name string) error
 	// Progress returns how far a node's drain has come.
 	Progress(ctx context.Context, name string) (Progress, error)
+	Routes
 	// Ring returns the table in force on this node.
 	Ring() Ring
 	// Locate returns whose a key is. A URL stands for the cache key of a GET
@@ -50,6 +51,9 @@ const (
 
 // Unknown is the word for a state that this node has not been told.
 const Unknown = "unknown"
+
+// AnnounceNone is the word for the announcement of a node without BGP.
+const AnnounceNone = "none"
 
 // The words for whether a node can be asked over the relay.
 const (
@@ -99,6 +103,8 @@ type Load struct {
 	Tunnels  int `json:"tunnels"`   // WebSockets and the like
 	// Accepted counts connections since the process started.
 	Accepted uint64 `json:"accepted"`
+	// Announced tells that routes still lead to a node that drains.
+	Announced bool `json:"announced"`
 }
 
 // The states of a drain.
@@ -116,16 +122,25 @@ type Progress struct {
 	// Elapsed and Deadline are times since the drain began, in seconds.
 	Elapsed  float64 `json:"elapsed_seconds"`
 	Deadline float64 `json:"deadline_seconds"`
+	Phase    string  `json:"phase,omitempty"`
+	Announce string  `json:"announce"` // as of a Node
 	Load
 }
 
+// The phases of a drain.
+const (
+	PhaseConverging = "converging" // routers look for other paths, new connections cease
+	PhaseLeaving    = "leaving"    // clients are told to go
+	PhaseWithdrawn  = "withdrawn"  // no route leads here
+)
+
 // Judge returns the state of a drain that began elapsed ago: it has come to
-// its end when no session is held, nothing is tunnelled and no connection
-// from before is left. Connections that came later are asked to leave too,
+// its end when no route leads to the node, no session is held, nothing is
+// tunnelled and no connection from before is left. Connections that came later are asked to leave too,
 // but as long as routes lead here there will be some.
 func Judge(l Load, elapsed, deadline time.Duration) string {
 	switch {
-	case l.Sessions == 0 && l.Tunnels == 0 && l.Earlier == 0:
+	case !l.Announced && l.Sessions == 0 && l.Tunnels == 0 && l.Earlier == 0:
 		return StateDrained
 	case elapsed >= deadline:
 		return StateExpired

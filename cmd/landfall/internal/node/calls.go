@@ -5,11 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/landfall-cdn/landfall/affinity"
 	"github.com/landfall-cdn/landfall/affinity/relay"
+	"github.com/landfall-cdn/landfall/bgp"
+	"github.com/landfall-cdn/landfall/bgp/ladder"
 	"github.com/landfall-cdn/landfall/internal/admin/pop"
 )
 
@@ -23,6 +27,9 @@ const (
 	callDrain      = "drain"
 	callUndrain    = "undrain"
 	callProgress   = "progress"
+	callOrder      = "order"   // a routeOrder
+	callPlan       = "plan"    // a ladder.Step, and its ladder.Plan
+	callBGP        = "bgp"     // sessions and announcements
 	callHistory    = "history" // who owned what before, for a node that joins
 )
 
@@ -35,11 +42,27 @@ type shared struct {
 	Data       []byte
 }
 
-// order is the message of callDrain.
-type order struct{ Deadline time.Duration }
+// drainOrder is the message of callDrain.
+type drainOrder struct {
+	Deadline time.Duration
+	// Converge is how long new connections may take to cease.
+	Converge  time.Duration
+	Wide      bool // the whole PoP drains
+	Reason    string
+	Overrides []ladder.Override
+}
+
+// routeOrder is the message of callOrder: what of the announcement is to be
+// another way; nil stays as it is.
+type routeOrder struct {
+	Floor     *bgp.Rung
+	Prepend   *int
+	Reason    string
+	Overrides []ladder.Override
+}
 
 // calls are what other nodes of the PoP may call here. Siblings bring
-// requests, and nothing else.
+// requests, and what concerns the announcements of all.
 func (p *popPart) calls() map[string]relay.CallFunc {
 	out := map[string]relay.CallFunc{}
 	for name, f := range p.handlers() {
@@ -50,6 +73,7 @@ func (p *popPart) calls() map[string]relay.CallFunc {
 			return f(ctx, from, payload)
 		}
 	}
+	maps.Copy(out, p.announceCalls())
 	return out
 }
 
@@ -60,16 +84,18 @@ func (p *popPart) handlers() map[string]relay.CallFunc {
 		callDescribe: func(context.Context, affinity.NodeID, []byte) ([]byte, error) {
 			return json.Marshal(p.describe())
 		},
-		callDrain: func(_ context.Context, _ affinity.NodeID, payload []byte) ([]byte, error) {
-			var o order
-			if err := json.Unmarshal(payload, &o); err != nil {
+		callDrain:   ordered(func(_ context.Context, o drainOrder) error { return p.drain.begin(o) }),
+		callUndrain: ordered(func(context.Context, *struct{}) error { return p.drain.end() }),
+		callOrder:   ordered(p.orderRoutes),
+		callPlan: func(_ context.Context, _ affinity.NodeID, payload []byte) ([]byte, error) {
+			var s ladder.Step
+			if err := json.Unmarshal(payload, &s); err != nil {
 				return nil, err
 			}
-			p.drain.begin(o.Deadline)
-			return nil, nil
+			return json.Marshal(p.planRoutes(s))
 		},
-		callUndrain: func(context.Context, affinity.NodeID, []byte) ([]byte, error) {
-			return nil, p.drain.end()
+		callBGP: func(context.Context, affinity.NodeID, []byte) ([]byte, error) {
+			return json.Marshal(p.describeBGP())
 		},
 		callHistory: func(context.Context, affinity.NodeID, []byte) ([]byte, error) {
 			table, _ := p.table()
@@ -143,13 +169,54 @@ func (s sharing) Publish(ctx context.Context, kind, name string, data []byte) er
 	return s.n.pop.tell(ctx, callShare, payload)
 }
 
+// obeyed is what a node answers to an order. What it refuses is no failure
+// of the call.
+type obeyed struct{ Refused string }
+
+// ordered answers an order.
+func ordered[T any](obey func(ctx context.Context, order T) error) relay.CallFunc {
+	return func(ctx context.Context, _ affinity.NodeID, payload []byte) ([]byte, error) {
+		var order T
+		if len(payload) > 0 {
+			if err := json.Unmarshal(payload, &order); err != nil {
+				return nil, err
+			}
+		}
+		err := obey(ctx, order)
+		if errors.Is(err, pop.ErrRefused) {
+			return json.Marshal(obeyed{Refused: strings.TrimPrefix(err.Error(), pop.ErrRefused.Error()+": ")})
+		}
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(obeyed{})
+	}
+}
+
+// order has another node do something, and returns what that refuses as
+// ErrRefused. It takes longer than a call: others may have to be asked.
+func (p *popPart) order(ctx context.Context, to affinity.NodeID, name string, in any) error {
+	var out obeyed
+	if err := p.callWithin(ctx, 2*orderTime, to, name, in, &out); err != nil {
+		return err
+	}
+	if out.Refused != "" {
+		return fmt.Errorf("%w: %s", pop.ErrRefused, out.Refused)
+	}
+	return nil
+}
+
 // call calls one node and decodes what it says; out may be nil.
 func (p *popPart) call(ctx context.Context, to affinity.NodeID, name string, in, out any) error {
+	return p.callWithin(ctx, tellTime, to, name, in, out)
+}
+
+func (p *popPart) callWithin(ctx context.Context, limit time.Duration, to affinity.NodeID, name string, in, out any) error {
 	payload, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, tellTime)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	answer, err := p.peers.Call(ctx, to, name, payload)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -76,7 +77,8 @@ type Node struct {
 	front     *front.Front
 	admin     *admin.Server
 	sites     *sites
-	announcer *announcer // nil without bgp
+	announcer *announcer    // nil without bgp
+	selfLooks atomic.Uint64 // connections that the node made to itself
 	pop       *popPart
 }
 
@@ -222,6 +224,7 @@ func (n *Node) openSockets() (err error) {
 	}
 	n.admin.Handle("/v1/", pop.Handler(operator{n.pop}))
 	n.admin.Handle("GET /v1/ech", http.HandlerFunc(n.serveECH))
+	n.admin.Handle("GET /healthz/announce", http.HandlerFunc(n.serveAnnounce))
 	if err := n.pop.listen(); err != nil {
 		return errors.Join(err, n.admin.Close())
 	}
@@ -233,7 +236,13 @@ func (n *Node) openSockets() (err error) {
 	if err != nil {
 		return errors.Join(err, n.pop.close(), n.admin.Close())
 	}
-	n.pop.drain = &drain{log: n.log, front: n.front, state: n.pop.state, sessions: n.pop.sessions}
+	n.pop.drain = &drain{
+		log: n.log, front: n.front, state: n.pop.state, sessions: n.pop.sessions,
+		accepted: func() uint64 { return n.front.Counts().Accepted - n.selfLooks.Load() },
+	}
+	if n.announcer != nil {
+		n.pop.drain.routes = n.announcer
+	}
 	return nil
 }
 
@@ -258,7 +267,7 @@ func (n *Node) parts() []group.Part {
 		group.Part{Name: "edge", Run: n.front.Run, Stop: n.conf.Drain.Timeout + stopSlack},
 	)
 	if n.announcer != nil {
-		parts = append(parts, group.Part{Name: "bgp", Run: n.announcer.Run, Stop: n.announcer.stopLimit()})
+		parts = append(parts, n.announcer.parts()...)
 	}
 	return append(parts, group.Part{Name: "started", Run: n.started, Stop: stopSlack})
 }
@@ -288,11 +297,12 @@ func (n *Node) Run(ctx context.Context, urgent <-chan struct{}) error {
 		return nil
 	})
 	stop := context.AfterFunc(ctx, func() {
-		n.pop.drain.stop()
+		n.pop.drain.finish()
 		n.log.Info("draining", zap.Duration("limit", n.conf.Drain.Timeout))
 	})
 	defer stop()
 	err := group.Run(ctx, urgent, n.parts())
+	n.pop.drain.walking.Wait()
 	n.log.Info("stopped", zap.Error(err))
 	return err
 }

@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/landfall-cdn/landfall/affinity"
 	"github.com/landfall-cdn/landfall/internal/admin/pop"
@@ -20,7 +19,7 @@ type operator struct{ *popPart }
 func (p *popPart) describe() pop.Node {
 	load := p.load()
 	n := pop.Node{
-		Admin: pop.AdminActive, Health: "ok", Announce: "none",
+		Admin: pop.AdminActive, Health: "ok", Announce: p.rung(),
 		Version: p.node.opts.Version, Load: &load, Sites: fmt.Sprintf("%016x", p.node.sites.hash()),
 	}
 	if _, _, on := p.drain.drains(); on {
@@ -34,9 +33,6 @@ func (p *popPart) describe() pop.Node {
 		if !c.OK && c.Name != drainCheck { // that it drains is what Admin says
 			n.Health = "failed"
 		}
-	}
-	if p.node.announcer != nil {
-		n.Announce = pop.Unknown
 	}
 	return n
 }
@@ -88,28 +84,39 @@ func (o operator) find(name string) (affinity.Member, error) {
 }
 
 // Drain implements pop.Pop.
-func (o operator) Drain(ctx context.Context, name string, deadline time.Duration) error {
-	m, err := o.find(name)
-	switch {
-	case err != nil:
+func (o operator) Drain(ctx context.Context, name string, d pop.Departure) error {
+	order, err := drainOrderOf(d)
+	if err != nil {
 		return err
-	case m.ID == o.self.ID:
-		o.drain.begin(deadline)
-		return nil
 	}
-	return o.call(ctx, m.ID, callDrain, order{deadline}, nil)
+	m, err := o.find(name)
+	if err != nil {
+		return err
+	}
+	return o.drainNode(ctx, m.ID, order)
+}
+
+func (o operator) drainNode(ctx context.Context, id affinity.NodeID, order drainOrder) error {
+	if id == o.self.ID {
+		return o.drain.begin(order)
+	}
+	return o.order(ctx, id, callDrain, order)
 }
 
 // Undrain implements pop.Pop.
 func (o operator) Undrain(ctx context.Context, name string) error {
 	m, err := o.find(name)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case m.ID == o.self.ID:
+	}
+	return o.undrainNode(ctx, m.ID)
+}
+
+func (o operator) undrainNode(ctx context.Context, id affinity.NodeID) error {
+	if id == o.self.ID {
 		return o.drain.end()
 	}
-	return o.call(ctx, m.ID, callUndrain, nil, nil)
+	return o.order(ctx, id, callUndrain, nil)
 }
 
 // Progress implements pop.Pop.

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -60,6 +61,10 @@ type sites struct {
 	// sum is a hash of the documents in force: nodes with the same sites have
 	// the same.
 	sum atomic.Uint64
+
+	// host is one that the node serves, for its look at itself; nil before
+	// there are any.
+	host atomic.Pointer[string]
 }
 
 // document is one site document as it was read.
@@ -290,6 +295,26 @@ func (s *sites) keep(docs []*document) {
 		_, _ = fmt.Fprintf(h, "%q %q ", file, now[file].data) // a hash takes everything
 	}
 	s.sum.Store(h.Sum64())
+	s.host.Store(someHost(docs))
+}
+
+// someHost picks a host of the documents, nil when they have none.
+func someHost(docs []*document) *string {
+	for _, d := range docs {
+		for _, h := range d.conf.Hostnames {
+			h = strings.Replace(h, "*.", "self.", 1)
+			return &h
+		}
+	}
+	return nil
+}
+
+// someHost returns a host that the node serves, "" before there is one.
+func (s *sites) someHost() string {
+	if h := s.host.Load(); h != nil {
+		return *h
+	}
+	return ""
 }
 
 // hash returns that of the documents in force, 0 before there are any.
