@@ -19,6 +19,8 @@ type routing interface {
 	// configure writes the configuration; a router that runs takes it at
 	// once when running is set.
 	configure(ctx context.Context, l *Lab, r *Router, policy Policy, running bool) error
+	// started does what is to be done once a router's daemons run.
+	started(ctx context.Context, l *Lab, r *Router) error
 	// sessions are the router's BGP sessions.
 	sessions(ctx context.Context, l *Lab, r *Router) ([]Session, error)
 	// path is the AS path of the router's best route, without its own AS.
@@ -179,6 +181,9 @@ func (b birdRouting) configure(ctx context.Context, l *Lab, r *Router, policy Po
 	}
 	return err
 }
+
+// started has nothing to do: BIRD has read its file.
+func (birdRouting) started(context.Context, *Lab, *Router) error { return nil }
 
 func (birdRouting) ask(ctx context.Context, l *Lab, r *Router, args ...string) (string, error) {
 	return ask(ctx, "birdc", append([]string{"-s", filepath.Join(l.routerDir(r.Name), "ctl")}, args...)...)
