@@ -14,6 +14,8 @@ type Status struct {
 	Name    string `json:"name"`
 	Routers string `json:"routers"`
 	Dir     string `json:"dir"`
+	// Supervisor is the process that keeps the lab.
+	Supervisor int `json:"supervisor"`
 	// Landings are where the clients' connections go.
 	Landings []Landing   `json:"landings"`
 	Pops     []PopStatus `json:"pops"`
@@ -50,7 +52,7 @@ func (l *Lab) Status(ctx context.Context) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Status{Name: l.Name, Routers: l.Routers, Dir: l.Dir, Landings: l.Landings(ctx, NewWho(l)), Down: []Session{}}
+	s := &Status{Name: l.Name, Routers: l.Routers, Dir: l.Dir, Supervisor: pids[Supervisor], Landings: l.Landings(ctx, NewWho(l)), Down: []Session{}}
 	sessions, err := l.Sessions(ctx)
 	if err != nil {
 		return nil, err
