@@ -15,8 +15,8 @@ func TestMetrics(t *testing.T) {
 			WantedGeneration: 3, AppliedGeneration: 2, Announced: 4, Restarts: 5, LeasesLost: 6,
 			Beat: time.Now(), Down: "too many crashes",
 			Peers: []PeerStatus{
-				{Address: addr("10.0.0.1"), State: Established, Received: 7},
-				{Address: addr("fd00::1")},
+				{Address: addr("10.0.0.1"), State: Established, Received: 7, Alarms: 8},
+				{Address: addr("fd00::1"), Quarantine: time.Now(), Quarantines: 9},
 			},
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -36,6 +36,18 @@ landfall_bgp_lease_age_seconds 0.05
 # HELP landfall_bgp_leases_lost_total How often the speaker withdrew everything because the data plane fell silent.
 # TYPE landfall_bgp_leases_lost_total counter
 landfall_bgp_leases_lost_total 6
+# HELP landfall_bgp_peer_quarantined 1 while there is no session with the peer because speakers ended when there was one.
+# TYPE landfall_bgp_peer_quarantined gauge
+landfall_bgp_peer_quarantined{peer="10.0.0.1"} 0
+landfall_bgp_peer_quarantined{peer="fd00::1"} 1
+# HELP landfall_bgp_peer_quarantines_total How often that began.
+# TYPE landfall_bgp_peer_quarantines_total counter
+landfall_bgp_peer_quarantines_total{peer="10.0.0.1"} 0
+landfall_bgp_peer_quarantines_total{peer="fd00::1"} 9
+# HELP landfall_bgp_received_routes_alarms_total How often the peer began to send more than 64 routes.
+# TYPE landfall_bgp_received_routes_alarms_total counter
+landfall_bgp_received_routes_alarms_total{peer="10.0.0.1"} 8
+landfall_bgp_received_routes_alarms_total{peer="fd00::1"} 0
 # HELP landfall_bgp_received_routes Routes the peer sent; all are ignored, it should send none.
 # TYPE landfall_bgp_received_routes gauge
 landfall_bgp_received_routes{peer="10.0.0.1"} 7

@@ -44,7 +44,7 @@ type PeerStatus struct {
 	// MaxReceived are a problem.
 	Received uint64
 	// Updates counts the UPDATE messages that came since the speaker was
-	// started.
+	// started, malformed ones included.
 	Updates uint64
 	// Alarms counts how often Received rose above MaxReceived.
 	Alarms uint64

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"encoding/hex"
+	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -48,7 +49,7 @@ func (s *Server) settle(r *exchange.Request, met *siteMetrics, a *account) {
 		return
 	}
 	s.count(r, met, a, took)
-	if s.conf.Access == nil {
+	if s.conf.Access == nil || a.status == http.StatusMisdirectedRequest && s.conf.Self != nil && s.conf.Self(r.Client.Addr()) {
 		return
 	}
 	lent := lines.Get().(*[]byte)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,6 +35,10 @@ type Config struct {
 	Challenge func(host, path string) (keyAuthorization string, ok bool)
 	// Pop is the PoP that the node stands in.
 	Pop *Pop
+	// Self tells whether a client is the node itself, which looks at its own
+	// addresses every few seconds: that is counted, and not recorded. May be
+	// nil.
+	Self func(client netip.Addr) bool
 	// Access receives one record per request, a line each. May be nil.
 	Access io.Writer
 	Log    *zap.Logger

@@ -39,8 +39,9 @@ bgp:
 `
 
 // TestAnnouncesOnceReady runs the program beside a real BIRD: nothing is
-// announced while the node is not ready, the VIPs are once it is, and at
-// SIGTERM they are withdrawn before it stops accepting.
+// announced while the node is not ready or its VIPs are not bound, the VIPs
+// are once they are, the last announcer stays whatever happens to them then,
+// and at SIGTERM they are withdrawn before it stops accepting.
 func TestAnnouncesOnceReady(t *testing.T) {
 	testneed.Linux(t)
 	testneed.Root(t)
@@ -72,7 +73,22 @@ func TestAnnouncesOnceReady(t *testing.T) {
 		t.Error("a node without a site, which is not ready, is announced")
 	}
 	must(t, os.WriteFile(filepath.Join(dir, "sites", "a.yaml"), []byte(siteDoc("a.example", "https://origin.example")), 0o600))
+	why := func() string {
+		out, _ := host.Command(t.Context(), "curl", "-s", "http://127.0.0.1:9080/healthz/announce").Output()
+		return string(out)
+	}
+	waitFor(t, "the VIP that is not bound is named", func() bool { return strings.Contains(why(), "self-hard check vip 198.51.100.10:443") })
+	if !announced(false) {
+		t.Error("a VIP that is not bound here is announced")
+	}
+	bind(t, host, "add")
 	waitFor(t, "announcement", func() bool { return announced(true) })
+	bind(t, host, "delete")
+	waitFor(t, "an interlock that keeps the last announcer", func() bool { return strings.Contains(why(), `"last-announcer"`) })
+	if !announced(true) {
+		t.Error("the last announcer is gone")
+	}
+	bind(t, host, "add")
 
 	serves := func() bool {
 		out, _ := host.Command(t.Context(), "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Host: a.example", "http://10.77.0.11/").Output()
@@ -98,6 +114,20 @@ func TestAnnouncesOnceReady(t *testing.T) {
 	<-node.ended
 	if code := node.cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("exit code %d", code)
+	}
+}
+
+// bind gives the VIPs to a host, or takes them away.
+func bind(t *testing.T, host *netns.Namespace, verb string) {
+	t.Helper()
+	for _, vip := range []string{"198.51.100.10/32", "2001:db8:10::1/128"} {
+		args := []string{"address", verb, vip, "dev", "lo"}
+		if verb == "add" {
+			args = append(args, "nodad")
+		}
+		if out, err := host.Command(t.Context(), "ip", args...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %v: %v: %s", args, err, out)
+		}
 	}
 }
 

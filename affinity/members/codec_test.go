@@ -185,6 +185,7 @@ func TestLinesOfTheLibrary(t *testing.T) {
 		{"[ERR] memberlist: failed to receive: no installed keys could decrypt the message from=[2001:db8::1]:9", zapcore.WarnLevel, otherSecret, "2001:db8::1"},
 		{`[ERR] memberlist: discarding packet with unacceptable label "x": from=127.0.0.1:9`, zapcore.WarnLevel, otherPop, "127.0.0.1"},
 		{`[ERR] memberlist: discarding stream with unacceptable label "x": from=<unknown address>`, zapcore.WarnLevel, otherPop, "<unknown address>"},
+		{`[ERR] memberlist: discarding stream with unacceptable label "": from=127.0.0.1:9`, zapcore.WarnLevel, "", ""},
 	} {
 		level, text := parseLine(c.line + "\n")
 		why, from, ok := faultOf(text)

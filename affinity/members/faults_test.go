@@ -171,6 +171,21 @@ func TestDatagramsOfStrangers(t *testing.T) {
 	eventually(t, "all lines are counted", func() bool { return one.metric("landfall_members_log_lines_total", "warn") >= 5 })
 }
 
+// TestConnectionThatSaysNothing: who gives a connection up before a byte was
+// sent, as a node does whose probe takes too long, is no stranger.
+func TestConnectionThatSaysNothing(t *testing.T) {
+	one := start(t, configOf(t, 1))
+	conn, err := net.Dial("tcp", one.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	eventually(t, "the library's line is counted", func() bool { return one.metric("landfall_members_log_lines_total", "warn") >= 1 })
+	if p := one.Problems(); len(p) > 0 {
+		t.Errorf("problems %q", p)
+	}
+}
+
 // TestUnreadableMetadata has somebody with the right secret say what no
 // node says, and a node of another version what this one need not know.
 func TestUnreadableMetadata(t *testing.T) {

@@ -85,6 +85,10 @@ func parseLine(line string) (zapcore.Level, string) {
 // PoP, and from which address.
 func faultOf(text string) (why reason, from string, ok bool) {
 	switch {
+	case strings.Contains(text, `discarding stream with unacceptable label ""`):
+		// Also a connection that was given up before a byte came, as a probe is
+		// that takes too long. A node of another PoP has a label.
+		return "", "", false
 	case strings.Contains(text, "with unacceptable label"):
 		why = otherPop
 	case undecipherable(text):

@@ -232,6 +232,9 @@ func TestGapsCountWhileUp(t *testing.T) {
 	o := established(t, Peer{})
 	o.gap = 0
 	o.run(time.Minute)
+	o.hear(packet{state: Up}) // it does not know yet that we are down
+	o.run(200 * time.Millisecond)
+	o.hear(packet{state: Up})
 	o.hear(packet{state: Down})
 	o.run(200 * time.Millisecond)
 	o.hear(packet{state: Init})
@@ -282,6 +285,16 @@ func TestAdminDownIsSaidThreeTimesAndHeld(t *testing.T) {
 	o.hear(packet{state: Init})
 	if o.state != Up || o.diag != NoDiagnostic {
 		t.Errorf("%v (%v) after the release", o.state, o.diag)
+	}
+}
+
+func TestAdminDownAnswersNoPoll(t *testing.T) {
+	o := established(t, Peer{})
+	o.receive(o.now, packet{state: Up, poll: true, mine: 9, yours: 7, multiplier: 3, minTx: 1, minRx: 1})
+	o.hold(o.now)
+	o.run(spacing)
+	if p := o.last(); p.state != AdminDown || p.final {
+		t.Errorf("sent %+v", p)
 	}
 }
 

@@ -107,9 +107,16 @@ func TestNames(t *testing.T) {
 		got  interface{ MarshalText() ([]byte, error) }
 		want string
 	}{
-		{AdminDown, "admin-down"}, {Up, "up"}, {State(9), "state-9"},
-		{NoDiagnostic, "none"}, {Expired, "expired"}, {HeldDown, "admin-down"}, {Diagnostic(31), "diagnostic-31"},
-		{BadLength, "length"}, {BadYourDiscriminator, "your_discriminator"}, {Discard(99), "discard-99"},
+		{AdminDown, "admin-down"},
+		{Up, "up"},
+		{State(9), "state-9"},
+		{NoDiagnostic, "none"},
+		{Expired, "expired"},
+		{HeldDown, "admin-down"},
+		{Diagnostic(31), "diagnostic-31"},
+		{BadLength, "length"},
+		{BadYourDiscriminator, "your_discriminator"},
+		{Discard(99), "discard-99"},
 	} {
 		if got, err := tc.got.MarshalText(); string(got) != tc.want || err != nil {
 			t.Errorf("%q, %v, want %q", got, err, tc.want)

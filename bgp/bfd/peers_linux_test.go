@@ -167,7 +167,8 @@ func TestAFloodIsCountedAndEnds(t *testing.T) {
 	read := line.Sessions[0].Discarded["length"] + line.Sessions[1].Discarded["length"]
 	t.Logf("of %d packets %d were read and %d dropped by the kernel; flaps %d and %d", 2*count, read,
 		line.Drops.Kernel, line.Sessions[0].Flaps, line.Sessions[1].Flaps)
-	if read == 0 || line.Drops.Kernel == 0 || read+line.Drops.Kernel > 2*count+slack {
-		t.Errorf("read %d, dropped %d: want both counted, and no more than there were", read, line.Drops.Kernel)
+	// A slow sender is kept up with, so drops are not certain.
+	if read == 0 || read+line.Drops.Kernel > 2*count+slack {
+		t.Errorf("read %d, dropped %d: want them counted, and no more than there were", read, line.Drops.Kernel)
 	}
 }

@@ -294,6 +294,9 @@ func TestManyChangesWaitForASlowListener(t *testing.T) {
 		if len(told)+merged != flips || len(told) < maxPending || merged == 0 {
 			t.Errorf("told %d times, merged %d, of %d", len(told), merged, flips)
 		}
+		if told[0].State != Init || told[1].State != Down || told[1].Since.Sub(told[0].Since) != readPause {
+			t.Errorf("told of %+v first, then of %+v: want the oldest first and whole", told[0], told[1])
+		}
 		if got := told[len(told)-1]; got.State != last.State || !got.Since.Equal(last.Since) {
 			t.Errorf("the last word was %+v, the session is %+v", got, last)
 		}

@@ -47,8 +47,9 @@ func (c Class) rung() bgp.Rung {
 		return bgp.Withdrawn
 	case SelfSoft, Pop:
 		return bgp.Deprefer
+	default: // Shared, which moves nothing
+		return bgp.Normal
 	}
-	return bgp.Normal
 }
 
 // Check is one question about the node, asked every Rules.Interval.

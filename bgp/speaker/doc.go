@@ -7,5 +7,5 @@
 //
 // The package owns that protocol, the process and its sessions. It never
 // decides what to announce, and it takes no route from a router. It is
-// the only importer of GoBGP, which one file hides.
+// the only importer of GoBGP, which the files gobgp*.go hide.
 package speaker

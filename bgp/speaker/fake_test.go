@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -104,6 +105,13 @@ func (r *fakeRouter) view() map[netip.Prefix]bgp.Attrs {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return maps.Clone(r.table)
+}
+
+// sessions returns the peers that sessions were opened to.
+func (r *fakeRouter) sessions() []netip.Addr {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.opened)
 }
 
 func (r *fakeRouter) count() (prefixes, changes int) {

@@ -202,7 +202,8 @@ func peerStatus(cfg bgp.PeerConfig, p *api.Peer) bgp.PeerStatus {
 		out.Since = p.GetTimers().GetState().GetUptime().AsTime()
 	default: // idle, which is the zero value
 	}
-	out.Updates = p.GetState().GetMessages().GetReceived().GetUpdate()
+	received := p.GetState().GetMessages().GetReceived()
+	out.Updates = received.GetUpdate() + received.GetDiscarded()
 	for _, a := range p.GetAfiSafis() {
 		out.Received += a.GetState().GetReceived()
 	}

@@ -32,7 +32,7 @@ const (
 
 // waitLimit bounds every wait for a condition. It is long, as machines
 // that test are busy; nothing takes that long when all is well.
-const waitLimit = 30 * time.Second
+const waitLimit = 90 * time.Second
 
 type lab struct {
 	router, node *netns.Namespace
@@ -47,12 +47,13 @@ func newLab(t *testing.T, name string) *lab {
 	testneed.Root(t)
 	testneed.Command(t, "ip", "iproute2")
 	l := &lab{bird: testneed.Command(t, "bird", "bird2"), client: testneed.Command(t, "birdc", "bird2")}
-	set, err := netns.NewSet("lf")
+	// Each lab has a set of its own: a set takes what has its prefix.
+	set, err := netns.NewSet("lf-" + name + "-")
 	must(t, err)
 	t.Cleanup(func() { must(t, set.Close()) })
-	l.router, err = set.Add(name + "-router")
+	l.router, err = set.Add("router")
 	must(t, err)
-	l.node, err = set.Add(name + "-node")
+	l.node, err = set.Add("node")
 	must(t, err)
 	must(t, set.Link(
 		netns.End{Namespace: l.router, Interface: "lan", Addresses: []netip.Prefix{prefix(router4 + "/24"), prefix(router6 + "/64")}},

@@ -19,22 +19,25 @@ import (
 // speaker in the node's namespace.
 func (l *lab) startClient(t *testing.T, cfg bgp.Config) *Client {
 	t.Helper()
+	return l.startClientWith(t, ClientConfig{BGP: cfg, Log: zaptest.NewLogger(t)})
+}
+
+func (l *lab) startClientWith(t *testing.T, cfg ClientConfig) *Client {
+	t.Helper()
 	self, err := os.Executable()
 	must(t, err)
-	c, err := NewClient(ClientConfig{
-		BGP: cfg, Log: zaptest.NewLogger(t),
-		Links: func() ([]netip.Prefix, error) {
-			return []netip.Prefix{prefix(node4 + "/24"), prefix(node6 + "/64")}, nil
-		},
-		Start: func() (*Process, error) {
-			cmd := l.node.Command(context.Background(), self)
-			cmd.Env = append(os.Environ(), roleEnv+"=speaker")
-			if len(cfg.Listen) > 0 {
-				cmd.Env = append(cmd.Env, listenEnv+"=1")
-			}
-			return Start(cmd)
-		},
-	})
+	cfg.Links = func() ([]netip.Prefix, error) {
+		return []netip.Prefix{prefix(node4 + "/24"), prefix(node6 + "/64")}, nil
+	}
+	cfg.Start = func() (*Process, error) {
+		cmd := l.node.Command(context.Background(), self)
+		cmd.Env = append(os.Environ(), roleEnv+"=speaker")
+		if len(cfg.BGP.Listen) > 0 {
+			cmd.Env = append(cmd.Env, listenEnv+"=1")
+		}
+		return Start(cmd)
+	}
+	c, err := NewClient(cfg)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -1,7 +1,6 @@
 package speaker
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -63,7 +62,12 @@ func (d *docket) crash(now time.Time, seen []bgp.PeerStatus) int {
 	}
 	best := -1
 	for i := range d.suspects {
-		if d.suspects[i].until.IsZero() && (best < 0 || d.compare(now, seen, i, best) > 0) {
+		s := &d.suspects[i]
+		if !s.until.IsZero() {
+			s.times = max(s.times-1, 0) // it was somebody else this time
+			continue
+		}
+		if best < 0 || d.compare(now, seen, i, best) > 0 {
 			best = i
 		}
 	}
@@ -77,20 +81,28 @@ func (d *docket) crash(now time.Time, seen []bgp.PeerStatus) int {
 }
 
 // compare orders two peers by how much speaks against them: just back from
-// quarantine, then sends what it has no reason to, then has a session, then
-// was in quarantine more often.
+// quarantine, then sends what it has no reason to, then was in quarantine
+// before, then has no session or the younger one. What ends a speaker may
+// come as a session comes up, before any report of it; and to do without a
+// router that had none costs nothing.
 func (d *docket) compare(now time.Time, seen []bgp.PeerStatus, a, b int) int {
-	against := func(i int) [4]int {
-		s := d.suspects[i]
-		p := seen[i]
-		noise := uint64(0)
-		if p.Updates > politeUpdates {
-			noise = p.Updates
+	against := func(i int) [4]int64 {
+		s, p := d.suspects[i], seen[i]
+		youth := now.Unix() // in a session that is no more than being opened
+		switch {
+		case p.State < bgp.OpenSent:
+			youth--
+		case p.State == bgp.Established:
+			youth = min(p.Since.Unix(), youth-2)
 		}
-		return [4]int{toInt(s.onProbation(now)), int(min(noise, 1<<30)), toInt(p.State >= bgp.OpenSent), s.times}
+		noise := p.Updates
+		if noise <= politeUpdates {
+			noise = 0
+		}
+		return [4]int64{toInt(s.onProbation(now)), int64(min(noise, 1<<30)), int64(s.times), youth}
 	}
 	x, y := against(a), against(b)
-	return slices.CompareFunc(x[:], y[:], cmp.Compare[int])
+	return slices.Compare(x[:], y[:])
 }
 
 // release lets at most one peer come back whose time is up, and returns it;
@@ -132,7 +144,7 @@ func (s suspect) onProbation(now time.Time) bool {
 	return s.until.IsZero() && !s.back.IsZero() && now.Sub(s.back) < probation
 }
 
-func toInt(yes bool) int {
+func toInt(yes bool) int64 {
 	if yes {
 		return 1
 	}

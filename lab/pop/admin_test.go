@@ -15,8 +15,9 @@ import (
 
 // ring is what GET /v1/ring says of the table in force.
 type ring struct {
-	Hash    string
-	Members []struct {
+	Hash       string
+	Generation uint64
+	Members    []struct {
 		Name       string
 		Partitions int
 	}

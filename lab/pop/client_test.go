@@ -29,7 +29,7 @@ func (n *node) transport(proto string, conf *tls.Config) (http.RoundTripper, fun
 	if proto == "h3" {
 		// A node that is dead without a word is noticed soon, and one that
 		// takes its time is not taken for dead.
-		patient := &quic.Config{MaxIdleTimeout: 6 * time.Second, KeepAlivePeriod: 2 * time.Second}
+		patient := &quic.Config{HandshakeIdleTimeout: patience / 2, MaxIdleTimeout: 6 * time.Second, KeepAlivePeriod: 2 * time.Second}
 		rt := &http3.Transport{TLSClientConfig: conf, QUICConfig: patient, Dial: func(ctx context.Context, _ string, conf *tls.Config, qconf *quic.Config) (*quic.Conn, error) {
 			return quic.DialAddrEarly(ctx, n.https(), conf, qconf)
 		}}

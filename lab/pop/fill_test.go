@@ -3,6 +3,8 @@ package pop
 import (
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -41,10 +43,84 @@ func waiting(nodes []*node) (sum float64) {
 	return sum
 }
 
+// steadily has f say what is wrong, and again while a node's view changed in
+// it: on a machine that stands still nodes take each other for dead, and that
+// a key has two owners then is no fault.
+func steadily(t testing.TB, nodes []*node, f func(try int) (wrong []string)) {
+	t.Helper()
+	for try := range 5 {
+		agree(t, nodes)
+		before := views(nodes)
+		wrong := f(try)
+		if len(wrong) == 0 {
+			return
+		}
+		if try == 4 || slices.Equal(before, views(nodes)) {
+			t.Error(strings.Join(wrong, "\n"))
+			return
+		}
+		t.Logf("to be tried again, as views have changed:\n%s", strings.Join(wrong, "\n"))
+	}
+}
+
+// views are the generations of the nodes' views.
+func views(nodes []*node) (all []uint64) {
+	for _, n := range nodes {
+		r, _ := n.ring() // without an answer: 0, which is none
+		all = append(all, r.Generation)
+	}
+	return all
+}
+
+// rush has clients ask for names at once, and again when all are answered. It
+// returns which names were fetched more or less than once.
+func (c *crowd) rush(t *testing.T, p *pop, o *origin, clients, size int, names []string) (wrong []string) {
+	t.Helper()
+	url := func(i int) string {
+		return fmt.Sprintf("https://shop%s/o/%s?size=%d", domain, names[i%len(names)], size)
+	}
+	var all sync.WaitGroup
+	defer all.Wait() // also when the test is given up
+	release := o.hold()
+	defer release()
+	began := time.Now()
+	for i := range clients {
+		all.Go(func() {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url(i), nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			// i/len(names) is different for all who ask for one of them.
+			g, err := fetch(c.nth(i/len(names)), req)
+			if err != nil || g.status != http.StatusOK || g.body != content(names[i%len(names)], 0, size) {
+				t.Errorf("%s at n%d: %d, %d bytes, %v", url(i), i/len(names)%len(p.nodes)+1, g.status, len(g.body), err)
+			}
+		})
+	}
+	// All at once means that all wait before the first is answered.
+	waitFor(t, "requests that wait", func() bool { return waiting(p.nodes) >= float64(clients) })
+	t.Logf("%d requests for %d keys wait after %v, %v of them at their nodes and %v in all",
+		clients, len(names), time.Since(began).Round(time.Millisecond), clients, waiting(p.nodes))
+	release()
+	all.Wait()
+	t.Logf("all are answered after %v", time.Since(began).Round(time.Millisecond))
+	for _, again := range []string{"", " after it was stored"} {
+		for i := 0; again != "" && i < 3*len(p.nodes); i++ {
+			get(t, c.nth(i), url(i))
+		}
+		for _, name := range names {
+			if n := o.count(name); n != 1 {
+				wrong = append(wrong, fmt.Sprintf("%s was fetched %d times%s", name, n, again))
+			}
+		}
+	}
+	return wrong
+}
+
 // TestOneFetchPerKey: whatever a thousand clients ask of whichever node at
 // the same time, the origin is asked once for each key.
 func TestOneFetchPerKey(t *testing.T) {
-	const clients = 1000
 	o := newOrigin(t, 1)
 	p := newPop(t, map[string]string{"shop.yaml": siteDoc("shop", o, "")})
 	p.start(t, 1, 2, 3, 4, 5)
@@ -57,46 +133,13 @@ func TestOneFetchPerKey(t *testing.T) {
 		{"one key", 1, 10_000},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			name := func(i int) string { return fmt.Sprintf("%d-of-%d", i%tc.keys, tc.keys) }
-			release := o.hold()
-			defer release()
-			began := time.Now()
-			var all sync.WaitGroup
-			for i := range clients {
-				all.Go(func() {
-					url := fmt.Sprintf("https://shop%s/o/%s?size=%d", domain, name(i), tc.size)
-					req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					// i/keys is different for all who ask for one key.
-					g, err := fetch(c.nth(i/tc.keys), req)
-					if err != nil || g.status != http.StatusOK || g.body != content(name(i), 0, tc.size) {
-						t.Errorf("%s at n%d: %d, %d bytes, %v", url, i/tc.keys%5+1, g.status, len(g.body), err)
-					}
-				})
-			}
-			// All at once means that all wait before the first is answered.
-			waitFor(t, "requests that wait", func() bool { return waiting(p.nodes) >= clients })
-			t.Logf("%d requests for %d keys wait after %v, %v of them at their nodes and %v in all",
-				clients, tc.keys, time.Since(began).Round(time.Millisecond), clients, waiting(p.nodes))
-			release()
-			all.Wait()
-			t.Logf("all are answered after %v", time.Since(began).Round(time.Millisecond))
-			for i := range tc.keys {
-				if n := o.count(name(i)); n != 1 {
-					t.Errorf("%s was fetched %d times", name(i), n)
+			steadily(t, p.nodes, func(try int) []string {
+				var names []string
+				for i := range tc.keys {
+					names = append(names, fmt.Sprintf("%d-of-%d-try%d", i, tc.keys, try))
 				}
-			}
-			for i := range 3 * len(p.nodes) {
-				get(t, c.nth(i), "https://shop"+domain+"/o/"+name(i)+fmt.Sprintf("?size=%d", tc.size))
-			}
-			for i := range tc.keys {
-				if n := o.count(name(i)); n != 1 {
-					t.Errorf("%s was fetched %d times after it was stored", name(i), n)
-				}
-			}
+				return c.rush(t, p, o, 1000, tc.size, names)
+			})
 		})
 	}
 }
@@ -158,9 +201,10 @@ func TestBusyOwner(t *testing.T) {
 	p.start(t, 1, 2)
 	urls := ownedBy(t, p.nodes[1], "busy", clients)
 	c := p.nodes[0].client(t, "h2")
+	var all sync.WaitGroup
+	defer all.Wait() // also when the test is given up
 	release := o.hold()
 	defer release()
-	var all sync.WaitGroup
 	for _, url := range urls {
 		all.Go(func() {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)

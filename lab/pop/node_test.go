@@ -122,9 +122,10 @@ log:     { access: %[6]s/access.log }
 const crowded = "limits: { conns_per_client: 100000 }\n"
 
 // limits are those of most tests, and more: a machine with two cores may be
-// slow or stand still, and that is no other node's silence.
+// slow or stand still, and that is no other node's silence and no client's
+// idleness: a thousand handshakes at once may take longer than one should.
 func limits(more string) string {
-	return "limits: { conns_per_client: 100000, relay_silence: 5s, relay_dead: 8s" + more + " }\n"
+	return "limits: { conns_per_client: 100000, handshake_time: 1m, header_time: 1m, relay_silence: 5s, relay_dead: 8s" + more + " }\n"
 }
 
 // file is the node file of a node.

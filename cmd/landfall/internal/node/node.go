@@ -199,7 +199,7 @@ func (n *Node) openPath() (err error) {
 	n.edge, err = edge.New(edge.Config{
 		Limits: n.conf.Limits, Counters: n.counters, HTTPSPort: n.httpsPort,
 		Challenge: n.issuer.HandleHTTPChallenge, Pop: n.pop.forEdge(),
-		Access: n.access.Writer(), Log: n.log.Named("edge"),
+		Self: n.isSelf, Access: n.access.Writer(), Log: n.log.Named("edge"),
 	}, n.store, n.metrics)
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,15 +44,21 @@ func (n *Node) servedVIPs() (out []netip.AddrPort) {
 	listeners := append(append([]netip.AddrPort{}, n.conf.Listen.HTTPS...), n.conf.Listen.HTTP...)
 	for _, vip := range n.conf.BGP.VIPs {
 		for _, l := range listeners {
-			switch {
-			case vip.Contains(l.Addr()):
-				out = append(out, l)
-			case vip.IsSingleIP() && l.Addr().IsUnspecified() && (l.Addr().Is6() || vip.Addr().Is4()):
-				out = append(out, netip.AddrPortFrom(vip.Addr(), l.Port()))
+			at := l
+			if vip.IsSingleIP() && l.Addr().IsUnspecified() && (l.Addr().Is6() || vip.Addr().Is4()) {
+				at = netip.AddrPortFrom(vip.Addr(), l.Port())
+			}
+			if vip.Contains(at.Addr()) && !slices.Contains(out, at) {
+				out = append(out, at)
 			}
 		}
 	}
 	return out
+}
+
+// isSelf tells whether a client is checkVIP.
+func (n *Node) isSelf(client netip.Addr) bool {
+	return n.conf.BGP != nil && slices.ContainsFunc(n.conf.BGP.VIPs, func(vip netip.Prefix) bool { return vip.Contains(client) })
 }
 
 // checkVIP is a client of this node: it comes from the VIP and goes to the
