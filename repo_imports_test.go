@@ -23,7 +23,7 @@ type arrow struct {
 }
 
 // everything is for what wires the parts together.
-var everything = []string{"cmd/...", "edge/...", "cache/...", "origin/...", "affinity/...", "bgp/...", "tls/...", "configs"}
+var everything = []string{"cmd/...", "edge/...", "cache/...", "origin/...", "affinity/...", "bgp/...", "tls/...", "configs", "lab/inet", "lab/scenario", "lab/scenarios"}
 
 // arrows is the architecture. The first line that fits a package counts,
 // and every package needs one. An arrow that is not here is a decision,
@@ -32,6 +32,14 @@ var arrows = []arrow{
 	{
 		from: "cmd/...", to: everything,
 		why: "cmd wires the parts, so that no part has to know another",
+	},
+	{
+		from: "lab/inet", to: []string{"lab/load"},
+		why: "a lab runs the program and asks it as its users do; it does not know what happens in it",
+	},
+	{
+		from: "lab/scenario", to: []string{"lab/inet", "lab/load"}, tests: []string{"lab/scenarios"},
+		why: "a scenario happens in a lab; which there are is said by who runs them",
 	},
 	{
 		from: "lab/...", tests: []string{"tls/certs/issue/pebbletest"},

@@ -181,7 +181,18 @@ type labStatusCmd struct {
 
 // Run draws the lab.
 func (k *labStatusCmd) Run(c *console) error {
-	return errors.New("not yet")
+	l, err := inet.Open(k.Name)
+	if err != nil {
+		return err
+	}
+	s, err := l.Status(c.ctx)
+	if err != nil {
+		return err
+	}
+	if k.Output == "table" {
+		return s.Draw(c.out)
+	}
+	return k.write(c.out, s, nil)
 }
 
 type labSuperviseCmd struct {

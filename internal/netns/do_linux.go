@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,16 +19,17 @@ func (n *Namespace) Do(f func() error) error {
 		return fmt.Errorf("enter namespace %s: %w", n.Name, err)
 	}
 	defer ns.Close()
-	done := make(chan error, 1)
-	go func() {
+	var inside sync.WaitGroup
+	inside.Go(func() {
 		// Never unlocked: the runtime ends the thread with the goroutine, so
 		// that nothing else runs in the namespace by mistake.
 		runtime.LockOSThread()
-		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("enter namespace %s: %w", n.Name, err)
+		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+			err = fmt.Errorf("enter namespace %s: %w", n.Name, err)
 			return
 		}
-		done <- f()
-	}()
-	return <-done
+		err = f()
+	})
+	inside.Wait()
+	return err
 }

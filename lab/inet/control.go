@@ -36,7 +36,9 @@ func (s *supervision) serve() (stop func() error, err error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /pids", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(s.processes.pids()) // who asked may have gone
+		pids := s.processes.pids()
+		pids[Supervisor] = os.Getpid()
+		_ = json.NewEncoder(w).Encode(pids) // who asked may have gone
 	})
 	mux.HandleFunc("POST /start/{node}", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, s.startNode(r.PathValue("node")))
@@ -101,7 +103,11 @@ func (l *Lab) ask(ctx context.Context, method, path string, out any) error {
 	return json.Unmarshal(body, out)
 }
 
-// Pids are the processes of the lab that run: nodes, routers and the origin.
+// Supervisor is the name of the process that keeps the lab.
+const Supervisor = "supervisor"
+
+// Pids are the processes of the lab that run: nodes, routers, the origin
+// and the supervisor.
 func (l *Lab) Pids(ctx context.Context) (out map[string]int, err error) {
 	err = l.ask(ctx, http.MethodGet, "/pids", &out)
 	return out, err

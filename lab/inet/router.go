@@ -19,6 +19,8 @@ type routing interface {
 	// configure writes the configuration; a router that runs takes it at
 	// once when running is set.
 	configure(ctx context.Context, l *Lab, r *Router, policy Policy, running bool) error
+	// started does what is to be done once a router's daemons run.
+	started(ctx context.Context, l *Lab, r *Router) error
 	// sessions are the router's BGP sessions.
 	sessions(ctx context.Context, l *Lab, r *Router) ([]Session, error)
 	// path is the AS path of the router's best route, without its own AS.
@@ -138,10 +140,8 @@ func (l *Lab) Path(ctx context.Context, router string, f Family) (path []uint32,
 // Announced reports whether a PoP's border announces the anycast network
 // to its provider.
 func (l *Lab) Announced(ctx context.Context, pop string, f Family) (bool, error) {
-	for _, k := range l.Plan.linksOf(pop) {
-		if !k.Spare {
-			return l.routing().hears(ctx, l, l.Plan.Router(k.Left), pop, f.Prefix())
-		}
+	if provider := l.Plan.Router(l.provider(pop)); provider != nil {
+		return l.routing().hears(ctx, l, provider, pop, f.Prefix())
 	}
 	return false, fmt.Errorf("no PoP %s", pop)
 }
@@ -181,6 +181,9 @@ func (b birdRouting) configure(ctx context.Context, l *Lab, r *Router, policy Po
 	}
 	return err
 }
+
+// started has nothing to do: BIRD has read its file.
+func (birdRouting) started(context.Context, *Lab, *Router) error { return nil }
 
 func (birdRouting) ask(ctx context.Context, l *Lab, r *Router, args ...string) (string, error) {
 	return ask(ctx, "birdc", append([]string{"-s", filepath.Join(l.routerDir(r.Name), "ctl")}, args...)...)

@@ -210,6 +210,11 @@ func (s *supervision) routers(ctx context.Context) error {
 			}
 		}
 	}
+	for i := range s.lab.Plan.Routers {
+		if err := s.lab.routing().started(ctx, s.lab, &s.lab.Plan.Routers[i]); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
