@@ -17,21 +17,28 @@ import (
 	"github.com/landfall-cdn/landfall/bgp/ladder"
 )
 
-// selfTime bounds one look at the node's own VIP. It is less than the
-// interval of checks.
-const selfTime = 1500 * time.Millisecond
+const (
+	// selfTime bounds one look at the node's own VIP. It is less than the
+	// interval of checks.
+	selfTime = 1500 * time.Millisecond
+	// looksMax is how many addresses are looked at: each look is a handshake.
+	// Of further VIPs it is known that they are bound.
+	looksMax = 8
+)
 
 // announceChecks are what the announcement hangs on, each with the class
 // that says what its failing may do.
 func (n *Node) announceChecks() []ladder.Check {
 	var checks []ladder.Check
-	for _, vip := range n.servedVIPs() {
+	looks := n.servedVIPs()
+	for _, vip := range looks[:min(len(looks), looksMax)] {
 		checks = append(checks, ladder.Check{
 			Name: "vip " + vip.String(), Class: ladder.SelfHard,
 			Run: func() error { return n.checkVIP(vip) },
 		})
 	}
 	return append(checks,
+		ladder.Check{Name: "addresses", Class: ladder.SelfHard, Run: func() error { return n.checkBound(net.InterfaceAddrs) }},
 		ladder.Check{Name: "descriptors", Class: ladder.SelfSoft, Run: n.checkDescriptors},
 		ladder.Check{Name: "members", Class: ladder.Pop, Run: n.checkMembers},
 		ladder.Check{Name: "dependencies", Class: ladder.Shared, Run: n.checkDependencies},
@@ -99,6 +106,31 @@ func (n *Node) checkVIP(vip netip.AddrPort) error {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusMisdirectedRequest {
 		return fmt.Errorf("answers %s, expected %d", resp.Status, http.StatusMisdirectedRequest)
+	}
+	return nil
+}
+
+// checkBound fails while a VIP that is one address is on no interface: what
+// routers send here for it is dropped.
+func (n *Node) checkBound(interfaces func() ([]net.Addr, error)) error {
+	addrs, err := interfaces()
+	if err != nil {
+		return fmt.Errorf("list the addresses of this machine: %w", err)
+	}
+	bound := make(map[netip.Addr]bool, len(addrs))
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			bound[p.Addr()] = true
+		}
+	}
+	var missing []string
+	for _, vip := range n.conf.BGP.VIPs {
+		if vip.IsSingleIP() && !bound[vip.Addr()] {
+			missing = append(missing, vip.Addr().String())
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("on no interface of this machine: %s; add them to lo", strings.Join(missing, ", "))
 	}
 	return nil
 }
