@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/landfall-cdn/landfall/internal/ascii"
 )
 
 var (
@@ -33,7 +35,7 @@ func httpDate(t time.Time) string { return t.UTC().Format(http.TimeFormat) }
 // parseFixdate reads " 06 Nov 1994 08:49:37 GMT" after the weekday.
 func parseFixdate(wd, s string) (time.Time, bool) {
 	if !isWeekday(wd, 3) || s[0] != ' ' || s[3] != ' ' || s[7] != ' ' || s[12] != ' ' ||
-		!strings.EqualFold(s[21:], " gmt") {
+		!ascii.EqualFold(s[21:], " gmt") {
 		return time.Time{}, false
 	}
 	return dateOf(s[8:12], s[4:7], s[1:3], s[13:21], func(y int64) int64 { return y })
@@ -43,7 +45,7 @@ func parseFixdate(wd, s string) (time.Time, bool) {
 // that seems more than 50 years ahead is one of the past century.
 func parseRFC850(wd, s string, now time.Time) (time.Time, bool) {
 	if !isWeekday(wd, len(wd)) || s[0] != ' ' || s[3] != '-' || s[7] != '-' || s[10] != ' ' ||
-		!strings.EqualFold(s[19:], " gmt") {
+		!ascii.EqualFold(s[19:], " gmt") {
 		return time.Time{}, false
 	}
 	return dateOf(s[8:10], s[4:7], s[1:3], s[11:19], func(y int64) int64 {
@@ -75,7 +77,7 @@ func isWeekday(s string, n int) bool {
 		if n == 3 {
 			name = name[:3]
 		}
-		if strings.EqualFold(s, name) {
+		if ascii.EqualFold(s, name) {
 			return true
 		}
 	}
@@ -94,7 +96,7 @@ func dateOf(year, month, day, clock string, century func(int64) int64) (time.Tim
 		return time.Time{}, false
 	}
 	for i, name := range months {
-		if !strings.EqualFold(month, name) {
+		if !ascii.EqualFold(month, name) {
 			continue
 		}
 		t := time.Date(int(century(y)), time.Month(i+1), int(d), int(h), int(m), int(s), 0, time.UTC)

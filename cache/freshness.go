@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/internal/ascii"
 )
 
 // maxHeuristic bounds a lifetime that is only guessed.
@@ -111,7 +112,7 @@ func onlyPragma(h exchange.Header, d directives) bool {
 		return false
 	}
 	for member := range h.Members("pragma") {
-		if strings.EqualFold(member, "no-cache") {
+		if ascii.EqualFold(member, "no-cache") {
 			return true
 		}
 	}

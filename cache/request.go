@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/internal/ascii"
 )
 
 // rangeKind is what a Range field means to the cache.
@@ -44,7 +45,7 @@ func rangeOf(h exchange.Header) rangeKind {
 }
 
 func cutPrefixFold(s, prefix string) (string, bool) {
-	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
+	if len(s) < len(prefix) || !ascii.EqualFold(s[:len(prefix)], prefix) {
 		return s, false
 	}
 	return s[len(prefix):], true

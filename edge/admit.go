@@ -7,6 +7,7 @@ import (
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
 	"github.com/landfall-cdn/landfall/edge/message"
+	"github.com/landfall-cdn/landfall/internal/ascii"
 	"github.com/landfall-cdn/landfall/internal/hostname"
 	"github.com/landfall-cdn/landfall/internal/limits"
 )
@@ -177,7 +178,7 @@ func limitOf(why exchange.Refusal) (limits.Name, bool) {
 func looped(h exchange.Header) bool {
 	for id := range h.Members("cdn-loop") {
 		id, _, _ = strings.Cut(id, ";")
-		if strings.EqualFold(strings.TrimSpace(id), Name) {
+		if ascii.EqualFold(strings.TrimSpace(id), Name) {
 			return true
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/landfall-cdn/landfall/internal/ascii"
 )
 
 // byteRange is one range-spec of a Range field (RFC 9110, 14.1.2).
@@ -16,7 +18,7 @@ type byteRange struct {
 // parts and what does not parse are no range: the field is then ignored.
 func parseRange(v string) (byteRange, bool) {
 	unit, spec, ok := strings.Cut(v, "=")
-	if !ok || !strings.EqualFold(strings.TrimSpace(unit), "bytes") || strings.Contains(spec, ",") {
+	if !ok || !ascii.EqualFold(strings.TrimSpace(unit), "bytes") || strings.Contains(spec, ",") {
 		return byteRange{}, false
 	}
 	from, to, ok := strings.Cut(strings.Trim(spec, " \t"), "-")

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/internal/ascii"
 )
 
 // framing says where the content after a head ends (RFC 9112, 6.3).
@@ -179,7 +180,7 @@ func (h *head) frame(minor byte, toHEAD bool) error {
 			return fmt.Errorf("%w: both Transfer-Encoding and Content-Length", errHeadSyntax)
 		case minor == 0:
 			return fmt.Errorf("%w: Transfer-Encoding in HTTP/1.0", errHeadSyntax)
-		case len(codings) > 1 || !strings.EqualFold(codings[0], "chunked"):
+		case len(codings) > 1 || !ascii.EqualFold(codings[0], "chunked"):
 			return fmt.Errorf("%w: Transfer-Encoding %.40q is not supported", errHeadSyntax, codings)
 		}
 	}
@@ -215,9 +216,9 @@ func (h *head) keepsAlive(minor byte) bool {
 	keep := minor > 0
 	for option := range h.fields.Members("connection") {
 		switch {
-		case strings.EqualFold(option, "close"):
+		case ascii.EqualFold(option, "close"):
 			return false
-		case strings.EqualFold(option, "keep-alive"):
+		case ascii.EqualFold(option, "keep-alive"):
 			keep = true
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/internal/ascii"
 )
 
 // webSocket is the one protocol that a request of any version may switch
@@ -32,7 +33,7 @@ func check(r *exchange.Request) error {
 		return errNoTunnel
 	case r.Upgrade != "" && r.Body != nil && r.Length != 0:
 		return errUpgradeBody
-	case strings.EqualFold(r.Upgrade, "h2c"):
+	case ascii.EqualFold(r.Upgrade, "h2c"):
 		return errH2C
 	case !strings.HasPrefix(r.Path, "/") && r.Path != "*":
 		return errTarget
@@ -112,7 +113,7 @@ func (o *Origin) fields(r *exchange.Request, hasBody bool) http.Header {
 		switch {
 		case exchange.HopByHop(f.Name), ours(f.Name), slices.Contains(drop, f.Name):
 		case override[f.Name] && (r.Method == http.MethodGet || r.Method == http.MethodHead):
-		case f.Name == "expect" && (!hasBody || !strings.EqualFold(f.Value, "100-continue")):
+		case f.Name == "expect" && (!hasBody || !ascii.EqualFold(f.Value, "100-continue")):
 		case f.Name == "cookie" && out["Cookie"] != nil:
 			// HTTP/2 and HTTP/3 may split it, HTTP/1.1 may not
 			// (RFC 9113, 8.2.3).
@@ -127,7 +128,7 @@ func (o *Origin) fields(r *exchange.Request, hasBody bool) http.Header {
 		out["User-Agent"] = []string{""}
 	}
 	for coding := range r.Header.Members("te") {
-		if strings.EqualFold(coding, "trailers") {
+		if ascii.EqualFold(coding, "trailers") {
 			out["Te"] = []string{"trailers"}
 		}
 	}

@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/internal/ascii"
 )
 
 var errClosed = errors.New("the response was closed")
@@ -53,9 +53,9 @@ func (a *attempt) accept(fields exchange.Header) error {
 	switch got := fields.Get("upgrade"); {
 	case a.r.Upgrade == "":
 		return errors.New("endpoint switches protocols without being asked to")
-	case !strings.EqualFold(got, a.r.Upgrade):
+	case !ascii.EqualFold(got, a.r.Upgrade):
 		return fmt.Errorf("endpoint switches to %.40q instead of %q", got, a.r.Upgrade)
-	case strings.EqualFold(got, webSocket) && fields.Get("sec-websocket-accept") != acceptance(a.hr.Header.Get("Sec-Websocket-Key")):
+	case ascii.EqualFold(got, webSocket) && fields.Get("sec-websocket-accept") != acceptance(a.hr.Header.Get("Sec-Websocket-Key")):
 		return errors.New("endpoint's Sec-WebSocket-Accept does not answer the key")
 	}
 	return nil

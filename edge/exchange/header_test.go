@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/landfall-cdn/landfall/internal/ascii"
 )
 
 func list() Header {
@@ -145,7 +147,7 @@ func FuzzConnection(f *testing.F) {
 			t.Errorf("Connection: %q left %v", options, out)
 		}
 		for option := range h.Members("connection") {
-			if strings.EqualFold(option, name) && !protected(name) && out.Has(name) {
+			if ascii.EqualFold(option, name) && !protected(name) && out.Has(name) {
 				t.Errorf("Connection: %q left %q", options, name)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
 	"github.com/landfall-cdn/landfall/edge/message"
+	"github.com/landfall-cdn/landfall/internal/ascii"
 	"github.com/landfall-cdn/landfall/internal/limits"
 )
 
@@ -186,7 +187,7 @@ func (h *head) note(name, value string, proto exchange.Proto) (keep bool, why ex
 	case "transfer-encoding":
 		// No other coding is spoken, and an HTTP/1.0 server in between would
 		// not see it (RFC 9112, 6.1).
-		if h.chunked || proto == exchange.HTTP10 || !strings.EqualFold(value, "chunked") {
+		if h.chunked || proto == exchange.HTTP10 || !ascii.EqualFold(value, "chunked") {
 			return false, exchange.BadFraming
 		}
 		h.chunked = true
@@ -197,7 +198,7 @@ func (h *head) note(name, value string, proto exchange.Proto) (keep bool, why ex
 		h.upgrades++
 		h.upgrade = value
 	case "expect":
-		if !strings.EqualFold(value, "100-continue") {
+		if !ascii.EqualFold(value, "100-continue") {
 			return false, exchange.BadExpect
 		}
 		// RFC 9110, 10.1.1: HTTP/1.0 does not know it.
@@ -213,9 +214,9 @@ func (h *head) options(list string) {
 		var option string
 		option, list, more = strings.Cut(list, ",")
 		switch option = strings.Trim(option, " \t"); {
-		case strings.EqualFold(option, "close"):
+		case ascii.EqualFold(option, "close"):
 			h.close = true
-		case strings.EqualFold(option, "upgrade"):
+		case ascii.EqualFold(option, "upgrade"):
 			h.upgrading = true
 		}
 	}
@@ -241,7 +242,7 @@ func (h *head) framing(r *exchange.Request) exchange.Refusal {
 func (h *head) connection(r *exchange.Request) {
 	h.close = h.close || r.Proto == exchange.HTTP10
 	if h.upgrading && h.upgrades == 1 && r.Proto == exchange.HTTP11 && r.Method == "GET" && !h.content() &&
-		strings.EqualFold(h.upgrade, "websocket") {
+		ascii.EqualFold(h.upgrade, "websocket") {
 		r.Upgrade = "websocket"
 	}
 }

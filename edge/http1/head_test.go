@@ -132,6 +132,7 @@ var refusedHeads = []struct {
 	{"list of codings", postWith("Transfer-Encoding: gzip, chunked\r\n"), exchange.BadFraming},
 	{"chunked not last", postWith("Transfer-Encoding: chunked, gzip\r\n"), exchange.BadFraming},
 	{"chunked twice", postWith("Transfer-Encoding: chunked, chunked\r\n"), exchange.BadFraming},
+	{"a Kelvin sign for a k", postWith("Transfer-Encoding: chun\u212aed\r\n"), exchange.BadFraming},
 	{"identity", postWith("Transfer-Encoding: identity\r\n"), exchange.BadFraming},
 	{"empty coding", postWith("Transfer-Encoding:\r\n"), exchange.BadFraming},
 	{"quoted coding", postWith("Transfer-Encoding: \"chunked\"\r\n"), exchange.BadFraming},

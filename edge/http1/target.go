@@ -5,6 +5,7 @@ import (
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
 	"github.com/landfall-cdn/landfall/edge/message"
+	"github.com/landfall-cdn/landfall/internal/ascii"
 )
 
 // aim says what the request is for, of the target and Host (RFC 9112, 3.2
@@ -33,7 +34,7 @@ func (h *head) aim(r *exchange.Request) exchange.Refusal {
 		}
 		// The target overrides Host (RFC 9112, 3.2.2), which not every server
 		// heeds: so they must agree.
-		if h.hosts > 0 && !strings.EqualFold(authority, h.host) {
+		if h.hosts > 0 && !ascii.EqualFold(authority, h.host) {
 			return exchange.BadHost
 		}
 	}
@@ -55,7 +56,7 @@ func (h *head) aim(r *exchange.Request) exchange.Refusal {
 // authority is "" when it is malformed.
 func absolute(target string) (authority, rest string) {
 	scheme, rest, _ := strings.Cut(target, "://")
-	if !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+	if !ascii.EqualFold(scheme, "http") && !ascii.EqualFold(scheme, "https") {
 		return "", ""
 	}
 	if i := strings.IndexAny(rest, "/?"); i >= 0 {

@@ -3,11 +3,11 @@ package http2
 import (
 	"context"
 	"runtime/debug"
-	"strings"
 
 	"go.uber.org/zap"
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/internal/ascii"
 )
 
 // exchange hands a request to ServeExchange, on a goroutine of its own. What
@@ -103,7 +103,7 @@ func (s *Server) panicked(p any) {
 // takeExpect takes the expectation of 100-continue out of a request: it is
 // met here. Any other stays, for admission to refuse.
 func takeExpect(r *exchange.Request) bool {
-	if !strings.EqualFold(r.Header.Get("expect"), "100-continue") {
+	if !ascii.EqualFold(r.Header.Get("expect"), "100-continue") {
 		return false
 	}
 	r.Header.Del("expect")

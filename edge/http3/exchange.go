@@ -3,9 +3,9 @@ package http3
 import (
 	"context"
 	"net/http"
-	"strings"
 
 	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/internal/ascii"
 )
 
 // exchange hands the request to ServeExchange, which may keep parts of it:
@@ -30,7 +30,7 @@ func (q *request) exchange(content bool) {
 	q.msg = incoming{}
 	r.Interim = func(status int, h exchange.Header) { _ = w.Interim(status, h) } // its loss shows in Head
 	if w.body = msg; content {
-		msg.expects = strings.EqualFold(r.Header.Get("expect"), "100-continue")
+		msg.expects = ascii.EqualFold(r.Header.Get("expect"), "100-continue")
 		r.Body, r.Trailer = msg, msg.trailer
 	}
 	c.server.conf.Handler.ServeExchange(ctx, w, r)

@@ -1,9 +1,8 @@
 package message
 
 import (
-	"strings"
-
 	"github.com/landfall-cdn/landfall/edge/exchange"
+	"github.com/landfall-cdn/landfall/internal/ascii"
 	"github.com/landfall-cdn/landfall/internal/limits"
 )
 
@@ -160,7 +159,7 @@ func (s *Section) End() bool {
 // upgrade makes an extended CONNECT what an HTTP/1.1 client asks for with GET
 // and Upgrade. WebSocket alone is carried.
 func (s *Section) upgrade() {
-	if !strings.EqualFold(s.protocol, "websocket") {
+	if !ascii.EqualFold(s.protocol, "websocket") {
 		s.r.Refused = exchange.BadMethod
 		return
 	}

@@ -75,6 +75,11 @@ var framingCases = []h1case{
 		want: refused(400, 501),
 	},
 	{
+		name: "chunked with the Kelvin sign for a k", source: "Unicode folds U+212A to k; RFC 9110 5.6.2: a token is ASCII",
+		send: post("Transfer-Encoding: chun\u212aed") + "0\r\n\r\n" + hidden,
+		want: refused(400, 501),
+	},
+	{
 		name: "chunked in quotes", source: "Kettle 2019",
 		send: post(`Transfer-Encoding: "chunked"`) + "0\r\n\r\n" + hidden,
 		want: refused(400, 501),
