@@ -74,10 +74,12 @@ func (l *Lab) wire(set *netns.Set) error {
 
 // bridge makes a bridge: a switch whose ports may go silent without the
 // router that has the bridge seeing it. It has a port that leads nowhere,
-// without which it would be down whenever it has no other.
+// without which it would be down whenever it has no other, and an address
+// of its own: one that it took from a port would change with its ports, and
+// everybody on it would send to the old one for a while.
 func bridge(name string) []string {
 	return []string{
-		"link add name " + name + " type bridge stp_state 0 mcast_snooping 0",
+		"link add name " + name + " address 02:00:00:00:00:01 type bridge stp_state 0 mcast_snooping 0",
 		"link add name k-" + name + " type veth peer name kk-" + name,
 		"link set dev kk-" + name + " up",
 		"link set dev k-" + name + " master " + name + " up",
