@@ -2,6 +2,7 @@ package inet
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/landfall-cdn/landfall/internal/netns"
 )
@@ -76,10 +77,14 @@ func (l *Lab) wire(set *netns.Set) error {
 // router that has the bridge seeing it. It has a port that leads nowhere,
 // without which it would be down whenever it has no other, and an address
 // of its own: one that it took from a port would change with its ports, and
-// everybody on it would send to the old one for a while.
-func bridge(name string) []string {
+// everybody on it would send to the old one for a while. like is an IPv4
+// address that only this bridge has: its own is made of that, as routers
+// refuse a next hop that is an address of theirs elsewhere.
+func bridge(name string, like netip.Addr) []string {
+	b := like.As4()
+	mac := fmt.Sprintf("02:00:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3])
 	return []string{
-		"link add name " + name + " address 02:00:00:00:00:01 type bridge stp_state 0 mcast_snooping 0",
+		"link add name " + name + " address " + mac + " type bridge stp_state 0 mcast_snooping 0",
 		"link add name k-" + name + " type veth peer name kk-" + name,
 		"link set dev kk-" + name + " up",
 		"link set dev k-" + name + " master " + name + " up",
@@ -92,7 +97,7 @@ func (l *Lab) wireLAN(r *Router) error {
 	if !r.LAN4.IsValid() {
 		return nil
 	}
-	return l.space(r.Name).Batch(append(bridge("lan"),
+	return l.space(r.Name).Batch(append(bridge("lan", r.LAN4.Addr()),
 		fmt.Sprintf("address add %s dev lan", r.LAN4),
 		fmt.Sprintf("address add %s dev lan nodad", r.LAN6))...)
 }
@@ -107,7 +112,7 @@ func (l *Lab) wireLink(k *Link) error {
 	if k.Spare {
 		state = "down"
 	}
-	err := left.Batch(append(bridge(k.Right),
+	err := left.Batch(append(bridge(k.Right, k.Left4.Addr()),
 		fmt.Sprintf("link add name %s type veth peer name %s netns %s", port(k.Right), k.Left, right.Name),
 		fmt.Sprintf("link set dev %s master %s", port(k.Right), k.Right),
 		fmt.Sprintf("address add %s dev %s", k.Left4, k.Right),
