@@ -201,6 +201,9 @@ func (s *supervision) files() error {
 func (s *supervision) routers(ctx context.Context) error {
 	for i := range s.lab.Plan.Routers {
 		r := &s.lab.Plan.Routers[i]
+		if err := s.lab.linked(ctx, r); err != nil {
+			return err
+		}
 		if err := s.lab.routing().configure(ctx, s.lab, r, Policy{}, false); err != nil {
 			return err
 		}

@@ -1,8 +1,12 @@
 package inet
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/landfall-cdn/landfall/internal/netns"
 )
@@ -203,4 +207,38 @@ func (l *Lab) plug(router, port, bridge string, out bool) error {
 		return l.space(router).Batch(fmt.Sprintf("link set dev %s nomaster", port))
 	}
 	return l.space(router).Batch(fmt.Sprintf("link set dev %s master %s", port, bridge))
+}
+
+// linkTime bounds how long interfaces may take to have the addresses that
+// they make up.
+const linkTime = 5 * time.Second
+
+// linked waits until every interface of a router that is to be up has its
+// link-local address, which routers give one another as next hops: one that
+// was started before that may never notice.
+func (l *Lab) linked(ctx context.Context, r *Router) error {
+	ctx, cancel := context.WithTimeout(ctx, linkTime)
+	defer cancel()
+	var want []string
+	for _, k := range l.Plan.linksOf(r.Name) {
+		if !k.Spare {
+			want = append(want, k.other(r.Name))
+		}
+	}
+	if r.LAN6.IsValid() {
+		want = append(want, "lan")
+	}
+	poll := time.NewTicker(settlePoll)
+	defer poll.Stop()
+	for {
+		out, err := ask(ctx, "ip", "-n", l.space(r.Name).Name, "-6", "-o", "address", "show", "scope", "link")
+		if err == nil && !slices.ContainsFunc(want, func(name string) bool { return !strings.Contains(out, ": "+name+" ") }) {
+			return nil
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return fmt.Errorf("router %s has no link-local address on each of %v: %s", r.Name, want, out)
+		}
+	}
 }
