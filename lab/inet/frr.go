@@ -28,6 +28,9 @@ const frrStart = 10 * time.Second
 // before has no link-local next hop, and its routes are not taken.
 const frrLearn = 2 * time.Second
 
+// frrPatience is how long routes may take before they are asked for again.
+const frrPatience = 15 * time.Second
+
 // frrConf is the configuration of a router for FRR.
 func frrConf(p *Plan, r *Router, dir string, policy Policy) string {
 	var b strings.Builder
