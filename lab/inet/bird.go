@@ -53,7 +53,7 @@ protocol bfd {
 			own, far := l.end(r.Name, f)
 			birdSession(&b, session{
 				name: other.Name, family: f, template: "outside", own: own.Addr(), far: far.Addr(), asn: other.ASN,
-				in: birdImport(r, f), out: birdExport(p, r, other, f),
+				in: birdImport(r, f), out: birdExport(r, other, f),
 			})
 		}
 	}
@@ -130,7 +130,7 @@ func birdImport(r *Router, f Family) string {
 }
 
 // birdExport is what a router tells another network.
-func birdExport(p *Plan, r, to *Router, f Family) string {
+func birdExport(r, to *Router, f Family) string {
 	switch {
 	case r.Role == Border:
 		return "filter world_" + string(f)

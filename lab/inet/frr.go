@@ -23,6 +23,14 @@ const (
 // frrStart bounds how long a router's daemons may take to take commands.
 const frrStart = 10 * time.Second
 
+// frrLearn is how long daemons are given to learn from zebra which
+// interfaces there are, which none of them tells: a session that comes up
+// before has no link-local next hop, and its routes are not taken.
+const frrLearn = 2 * time.Second
+
+// frrPatience is how long routes may take before they are asked for again.
+const frrPatience = 15 * time.Second
+
 // frrConf is the configuration of a router for FRR.
 func frrConf(p *Plan, r *Router, dir string, policy Policy) string {
 	var b strings.Builder
@@ -263,6 +271,12 @@ func (f frrRouting) started(ctx context.Context, l *Lab, r *Router) error {
 			case <-ctx.Done():
 				return fmt.Errorf("%s does not start; see logs/%s.log", d.name, d.name)
 			}
+		}
+	}
+	if r.Name == l.Plan.Routers[0].Name { // all routers' daemons were started together
+		select {
+		case <-time.After(frrLearn):
+		case <-ctx.Done():
 		}
 	}
 	return f.configure(ctx, l, r, Policy{}, true)

@@ -95,8 +95,8 @@ func (l *Lab) missingNodes(ctx context.Context, _ *Who) (missing []string) {
 		}
 		for _, n := range asked {
 			i := slices.IndexFunc(nodes, func(s NodeState) bool { return s.Name == n.Name })
-			if i < 0 || nodes[i].L7 != "active" || nodes[i].Admin != "active" || nodes[i].Relay == "unreachable" {
-				missing = append(missing, n.Name+" is not active")
+			if i < 0 || nodes[i].L7 != "active" || nodes[i].Admin != "active" || nodes[i].Announce != "normal" || nodes[i].Relay == "unreachable" {
+				missing = append(missing, n.Name+" is not active, or not announced as usual")
 			}
 		}
 	}

@@ -176,9 +176,7 @@ func (s *supervision) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, control()) }()
 	s.tell(Progress{Stage: "sessions and routes"})
-	settle, cancel := context.WithTimeout(ctx, settleTime)
-	defer cancel()
-	if err := s.lab.Settle(settle); err != nil {
+	if err := s.settle(ctx); err != nil {
 		return err
 	}
 	s.tell(Progress{Ready: true})
@@ -187,6 +185,29 @@ func (s *supervision) run(ctx context.Context) (err error) {
 	case <-s.down:
 	}
 	return nil
+}
+
+// settle waits until the lab is as it should be. FRR sometimes does not
+// install the IPv6 routes of a session that it says is established; it
+// does once it hears them again.
+func (s *supervision) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for s.lab.Routers == FRR {
+		first, cancel := context.WithTimeout(ctx, frrPatience)
+		err := s.lab.Settle(first)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		s.tell(Progress{Stage: "hearing all routes again, as " + err.Error()})
+		for _, r := range s.lab.Plan.Routers {
+			if _, err := ask(ctx, "vtysh", "--vty_socket", s.lab.routerDir(r.Name), "-c", "clear bgp ipv6 *"); err != nil {
+				return err
+			}
+		}
+	}
+	return s.lab.Settle(ctx)
 }
 
 func (s *supervision) files() error {
@@ -201,6 +222,9 @@ func (s *supervision) files() error {
 func (s *supervision) routers(ctx context.Context) error {
 	for i := range s.lab.Plan.Routers {
 		r := &s.lab.Plan.Routers[i]
+		if err := s.lab.linked(ctx, r); err != nil {
+			return err
+		}
 		if err := s.lab.routing().configure(ctx, s.lab, r, Policy{}, false); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/landfall-cdn/landfall/lab/load"
 )
@@ -48,7 +49,8 @@ func (l *Lab) Asked(words ...string) string {
 	return l.Plan.Nodes[0].Name
 }
 
-// TakeBack makes every node active again that an operator sent away.
+// TakeBack undoes what an operator ordered: every node is active, announced
+// as usual, and prepends nothing.
 func (l *Lab) TakeBack(ctx context.Context) error {
 	var errs []error
 	for _, pop := range l.Plan.Pops() {
@@ -58,15 +60,19 @@ func (l *Lab) TakeBack(ctx context.Context) error {
 			errs = append(errs, err)
 			continue
 		}
-		for _, n := range nodes {
-			if n.Admin == "active" {
-				continue
-			}
-			out, err := l.Node(asked).Command(ctx, l.Program, "node", "undrain", n.Name).CombinedOutput()
-			if err != nil {
-				errs = append(errs, fmt.Errorf("take back %s: %w: %s", n.Name, err, out))
+		order := func(words ...string) {
+			if out, err := l.Node(asked).Command(ctx, l.Program, words...).CombinedOutput(); err != nil {
+				errs = append(errs, fmt.Errorf("landfall %s: %w: %s", strings.Join(words, " "), err, out))
 			}
 		}
+		for _, n := range nodes {
+			if n.Admin != "active" {
+				order("node", "undrain", n.Name)
+			} else if n.Announce != "normal" {
+				order("node", "announce", n.Name)
+			}
+		}
+		order("pop", "prepend", "0")
 	}
 	return errors.Join(errs...)
 }

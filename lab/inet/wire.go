@@ -1,7 +1,12 @@
 package inet
 
 import (
+	"context"
 	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/landfall-cdn/landfall/internal/netns"
 )
@@ -74,10 +79,16 @@ func (l *Lab) wire(set *netns.Set) error {
 
 // bridge makes a bridge: a switch whose ports may go silent without the
 // router that has the bridge seeing it. It has a port that leads nowhere,
-// without which it would be down whenever it has no other.
-func bridge(name string) []string {
+// without which it would be down whenever it has no other, and an address
+// of its own: one that it took from a port would change with its ports, and
+// everybody on it would send to the old one for a while. like is an IPv4
+// address that only this bridge has: its own is made of that, as routers
+// refuse a next hop that is an address of theirs elsewhere.
+func bridge(name string, like netip.Addr) []string {
+	b := like.As4()
+	mac := fmt.Sprintf("02:00:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3])
 	return []string{
-		"link add name " + name + " type bridge stp_state 0 mcast_snooping 0",
+		"link add name " + name + " address " + mac + " type bridge stp_state 0 mcast_snooping 0",
 		"link add name k-" + name + " type veth peer name kk-" + name,
 		"link set dev kk-" + name + " up",
 		"link set dev k-" + name + " master " + name + " up",
@@ -90,7 +101,7 @@ func (l *Lab) wireLAN(r *Router) error {
 	if !r.LAN4.IsValid() {
 		return nil
 	}
-	return l.space(r.Name).Batch(append(bridge("lan"),
+	return l.space(r.Name).Batch(append(bridge("lan", r.LAN4.Addr()),
 		fmt.Sprintf("address add %s dev lan", r.LAN4),
 		fmt.Sprintf("address add %s dev lan nodad", r.LAN6))...)
 }
@@ -105,7 +116,7 @@ func (l *Lab) wireLink(k *Link) error {
 	if k.Spare {
 		state = "down"
 	}
-	err := left.Batch(append(bridge(k.Right),
+	err := left.Batch(append(bridge(k.Right, k.Left4.Addr()),
 		fmt.Sprintf("link add name %s type veth peer name %s netns %s", port(k.Right), k.Left, right.Name),
 		fmt.Sprintf("link set dev %s master %s", port(k.Right), k.Right),
 		fmt.Sprintf("address add %s dev %s", k.Left4, k.Right),
@@ -196,4 +207,38 @@ func (l *Lab) plug(router, port, bridge string, out bool) error {
 		return l.space(router).Batch(fmt.Sprintf("link set dev %s nomaster", port))
 	}
 	return l.space(router).Batch(fmt.Sprintf("link set dev %s master %s", port, bridge))
+}
+
+// linkTime bounds how long interfaces may take to have the addresses that
+// they make up.
+const linkTime = 5 * time.Second
+
+// linked waits until every interface of a router that is to be up has its
+// link-local address, which routers give one another as next hops: one that
+// was started before that may never notice.
+func (l *Lab) linked(ctx context.Context, r *Router) error {
+	ctx, cancel := context.WithTimeout(ctx, linkTime)
+	defer cancel()
+	var want []string
+	for _, k := range l.Plan.linksOf(r.Name) {
+		if !k.Spare {
+			want = append(want, k.other(r.Name))
+		}
+	}
+	if r.LAN6.IsValid() {
+		want = append(want, "lan")
+	}
+	poll := time.NewTicker(settlePoll)
+	defer poll.Stop()
+	for {
+		out, err := ask(ctx, "ip", "-n", l.space(r.Name).Name, "-6", "-o", "address", "show", "scope", "link")
+		if err == nil && !slices.ContainsFunc(want, func(name string) bool { return !strings.Contains(out, ": "+name+" ") }) {
+			return nil
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return fmt.Errorf("router %s has no link-local address on each of %v: %s", r.Name, want, out)
+		}
+	}
 }

@@ -27,36 +27,32 @@ func (l *Load) flow(ctx context.Context, i int) {
 	tick := time.NewTicker(FlowPeriod)
 	defer tick.Stop()
 	var last time.Time // of the last answer; zero before the first
-	probes, broken, gap := 0, 0, time.Duration(0)
+	seen := Report{}
 	for ctx.Err() == nil {
 		err := f.ask(ctx)
 		now := time.Now()
 		if ctx.Err() != nil {
 			break
 		}
-		if !last.IsZero() {
-			gap = max(gap, now.Sub(last))
+		if gap := now.Sub(last); !last.IsZero() && gap > seen.Gap {
+			seen.Gap, seen.GapAt = gap, now
 		}
 		if err != nil {
 			if f.conn != nil {
-				broken++
+				seen.Broken++
 			}
 			f.close()
 			pause(ctx, time.Millisecond) // connections may be refused at once
 			continue
 		}
-		probes++
+		seen.Probes++
 		last = now
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 		}
 	}
-	l.note(func(r *Report) {
-		r.Probes += probes
-		r.Broken += broken
-		r.Gap = max(r.Gap, gap)
-	})
+	l.note(func(r *Report) { *r = r.Add(seen) })
 }
 
 // flow is one connection that is kept.

@@ -98,6 +98,8 @@ type Report struct {
 	// Gap is the longest time that a flow was without an answer, from one
 	// to the next.
 	Gap time.Duration `json:"gap_ns"`
+	// GapAt is when that ended.
+	GapAt time.Time `json:"gap_at"`
 	// Held is the longest time that the client itself did not get to run:
 	// a gap as long as that may be the client's own.
 	Held time.Duration `json:"held_ns"`
@@ -115,7 +117,9 @@ func (r Report) Add(o Report) Report {
 	r.Lost += o.Lost
 	r.Probes += o.Probes
 	r.Broken += o.Broken
-	r.Gap = max(r.Gap, o.Gap)
+	if o.Gap > r.Gap {
+		r.Gap, r.GapAt = o.Gap, o.GapAt
+	}
 	r.Held = max(r.Held, o.Held)
 	r.Errors = append(r.Errors[:len(r.Errors):len(r.Errors)], o.Errors...)
 	r.Errors = r.Errors[:min(len(r.Errors), maxErrors)]

@@ -155,12 +155,20 @@ func (a *attempt) ended(ctx context.Context, r *running) bool {
 	} else if r.err != nil {
 		code = -1
 	}
-	row := Row{What: r.do.Text, Must: fmt.Sprintf("exit code %d", r.do.Exit), Measured: fmt.Sprintf("exit code %d after %v", code, r.took.Round(time.Millisecond)), OK: code == r.do.Exit}
+	row := Row{What: r.do.Text, Must: "exit code " + codes(r.do.Exit), Measured: fmt.Sprintf("exit code %d after %v", code, r.took.Round(time.Millisecond)), OK: slices.Contains(r.do.Exit, code)}
 	if !row.OK {
 		row.Measured += fmt.Sprintf(": %q", lastLines(r.out.String(), 3))
 	}
 	a.rows = append(a.rows, row)
 	return row.OK
+}
+
+func codes(list []int) string {
+	words := make([]string, len(list))
+	for i, code := range list {
+		words[i] = itoa(code)
+	}
+	return strings.Join(words, " or ")
 }
 
 func lastLines(s string, n int) string {

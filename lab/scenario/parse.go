@@ -193,13 +193,13 @@ func (p *parser) clients() string {
 
 func (p *parser) step(n *yaml.Node) Step {
 	s := Step{Line: n.Line}
-	a := &Action{}
+	a := &Action{Exit: []int{0}}
 	extra := ""
 	p.keys(n, "step", map[string]func(*yaml.Node){
 		"do":         func(n *yaml.Node) { p.text(n, &a.Text); s.Do = a; p.action(n, a) },
 		"then":       func(n *yaml.Node) { s.Then = p.checks(n, "then"); extra = "then" },
 		"background": func(n *yaml.Node) { a.Background = n.Value == "true"; extra = "background" },
-		"exit":       func(n *yaml.Node) { p.number(n, &a.Exit, 255); extra = "exit" },
+		"exit":       func(n *yaml.Node) { a.Exit = p.exits(n); extra = "exit" },
 		"at":         func(n *yaml.Node) { p.node(n); a.At = n.Value; extra = "at" },
 		"wait":       func(n *yaml.Node) { p.duration(n, &s.Wait) },
 		"expect":     func(n *yaml.Node) { s.Expect = p.checks(n, "expect") },
@@ -217,6 +217,19 @@ func (p *parser) step(n *yaml.Node) Step {
 		p.fail(n, "step: %s goes with do", extra)
 	}
 	return s
+}
+
+// exits reads one exit code or a list of them.
+func (p *parser) exits(n *yaml.Node) []int {
+	list := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		list = n.Content
+	}
+	out := make([]int, len(list))
+	for i, e := range list {
+		p.number(e, &out[i], 255)
+	}
+	return out
 }
 
 func (p *parser) node(n *yaml.Node) {

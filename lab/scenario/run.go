@@ -118,6 +118,7 @@ type attempt struct {
 	scenario *Scenario
 	say      func(string, ...any)
 
+	began    time.Time
 	rows     []Row
 	checking sync.WaitGroup
 	// commanding are those who wait for commands.
@@ -128,6 +129,7 @@ type attempt struct {
 
 // run carries the scenario out. An error says that it could not be.
 func (a *attempt) run(ctx context.Context) (err error) {
+	a.began = time.Now()
 	loads, err := a.startLoad(ctx)
 	if err != nil {
 		return err
@@ -165,8 +167,8 @@ func (a *attempt) step(ctx context.Context, s *Step, watches map[string]*watch) 
 	case len(s.Expect) > 0:
 		return a.awaitAll(ctx, s.Expect, time.Now(), watches), nil
 	}
-	a.say("%s: %s", a.scenario.Name, s.Do.Text)
 	began := time.Now()
+	a.say("%s: %.1f s: %s", a.scenario.Name, began.Sub(a.began).Seconds(), s.Do.Text)
 	cmd, err := a.act(ctx, s.Do)
 	if err != nil {
 		return false, fmt.Errorf("%s:%d: %s: %w", a.scenario.File, s.Line, s.Do.Text, err)
@@ -299,7 +301,7 @@ func (a *attempt) measure(loads []client) {
 		if len(loads) == 0 {
 			return
 		}
-		a.rows = append(a.rows, Row{What: "clients over " + string(f), Measured: summary(sum), OK: true})
+		a.rows = append(a.rows, Row{What: "clients over " + string(f), Measured: summary(sum, a.began), OK: true})
 		for i := range a.scenario.Must {
 			b := &a.scenario.Must[i]
 			ok, measured := b.holds(sum)
@@ -312,7 +314,11 @@ func (a *attempt) measure(loads []client) {
 	}
 }
 
-func summary(r load.Report) string {
-	return fmt.Sprintf("%d requests (%d retried, %d failed), %d downloads (%d resumed, %d lost), %d probes (%d broken), longest gap %v, longest that the client itself did not run %v",
-		r.Requests, r.Retried, r.Failed, r.Downloads, r.Resumed, r.Lost, r.Probes, r.Broken, r.Gap.Round(100*time.Microsecond), r.Held.Round(100*time.Microsecond))
+func summary(r load.Report, began time.Time) string {
+	text := fmt.Sprintf("%d requests (%d retried, %d failed), %d downloads (%d resumed, %d lost), %d probes (%d broken), longest that the client itself did not run %v",
+		r.Requests, r.Retried, r.Failed, r.Downloads, r.Resumed, r.Lost, r.Probes, r.Broken, r.Held.Round(100*time.Microsecond))
+	if r.Gap > 0 {
+		text += fmt.Sprintf(", longest gap %v up to %.1f s after the start", r.Gap.Round(100*time.Microsecond), r.GapAt.Sub(began).Seconds())
+	}
+	return text
 }

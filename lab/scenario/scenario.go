@@ -63,8 +63,8 @@ type Action struct {
 	// Background has the next step begin while a command still runs. It is
 	// waited for at the end.
 	Background bool
-	// Exit is what a command's exit code must be.
-	Exit int
+	// Exit are the exit codes that a command may have.
+	Exit []int
 	// At is the node at whose admin address a command is run.
 	At string
 	// Policy is that of the verb border.

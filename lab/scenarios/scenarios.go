@@ -15,7 +15,7 @@ var files embed.FS
 
 // order is that of a run of all: what is planned first, then what breaks.
 var order = []string{
-	"nearest", "prepend", "med", "local-pref", "gshut",
+	"nearest", "prepend", "med", "local-pref", "gshut", "deprefer", "withdraw", "node-drain", "pop-drain",
 	"node-kill", "node-silent", "node-stopped", "border-silent", "blackout",
 }
 
