@@ -119,6 +119,10 @@ var arrows = []arrow{
 		why: "the speaker carries out what bgp decides",
 	},
 	{
+		from: "bgp/routerconf", to: []string{"bgp"},
+		why: "the router's half follows from the node's, and from nothing else",
+	},
+	{
 		from: "bgp/bfd",
 		why:  "BFD says that this process lives and nothing else; what routes do about it is the router's business",
 	},
