@@ -30,6 +30,10 @@ var everything = []string{"cmd/...", "edge/...", "cache/...", "origin/...", "aff
 // not an oversight: take it up before you add it.
 var arrows = []arrow{
 	{
+		from: "lab/runbooks", tests: []string{"lab/inet"},
+		why: "a runbook is text; its commands run in a lab",
+	},
+	{
 		from: "cmd/...", to: everything,
 		why: "cmd wires the parts, so that no part has to know another",
 	},
