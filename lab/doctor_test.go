@@ -24,7 +24,7 @@ func TestDoctor(t *testing.T) {
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
 	file := filepath.Join(dir, "node.yaml")
-	must(t, os.WriteFile(file, fmt.Appendf(nil, halfNode, dir), 0o600))
+	must(t, os.WriteFile(file, fmt.Appendf(nil, halfNode, dir, ""), 0o600))
 	must(t, os.WriteFile(filepath.Join(dir, "md5"), []byte("correct-horse\n"), 0o644))
 
 	bad, code := doctor(t, host, file)

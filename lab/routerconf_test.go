@@ -25,7 +25,7 @@ drain:   { timeout: 5s }
 bgp:
   asn: 65001
   router_id: 10.77.0.11
-  vips: ["198.51.100.10/32", "2001:db8:10::1/128"]
+  vips: ["198.51.100.10/32", "2001:db8:10::1/128"%[2]s]
   peers:
     - { address: 10.77.0.1, asn: 64500, password: { file: %[1]s/md5 }, bfd: { tx: 100ms, multiplier: 3 } }
     - { address: "fd77::1", asn: 64500, password: { file: %[1]s/md5 }, bfd: { tx: 100ms, multiplier: 3 } }
@@ -64,7 +64,7 @@ func routerConfigRuns(t *testing.T, name string, router halfRouter) {
 	testneed.Root(t)
 	testneed.Command(t, "ip", "iproute2")
 	at, host := cable(t)
-	must(t, host.Batch("addr add 198.51.100.10/32 dev lo", "addr add 2001:db8:10::1/128 dev lo nodad"))
+	must(t, host.Batch("addr add 198.51.100.10/32 dev lo", "addr add 198.51.100.11/32 dev lo", "addr add 2001:db8:10::1/128 dev lo nodad"))
 	dir, err := os.MkdirTemp("", "lf") // a socket's path is at most 108 bytes
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
@@ -72,7 +72,7 @@ func routerConfigRuns(t *testing.T, name string, router halfRouter) {
 	must(t, os.WriteFile(filepath.Join(dir, "sites", "a.yaml"), []byte(siteDoc("a.example", "https://origin.example")), 0o600))
 	must(t, os.WriteFile(filepath.Join(dir, "md5"), []byte("correct-horse\n"), 0o600))
 	file := filepath.Join(dir, "node.yaml")
-	must(t, os.WriteFile(file, fmt.Appendf(nil, halfNode, dir), 0o600))
+	must(t, os.WriteFile(file, fmt.Appendf(nil, halfNode, dir, ""), 0o600))
 
 	printed, err := host.Command(t.Context(), binary, "bgp", "router-config", "--config", file, "--for", name).Output()
 	must(t, err)
@@ -85,6 +85,8 @@ func routerConfigRuns(t *testing.T, name string, router halfRouter) {
 	must(t, os.WriteFile(conf, []byte(strings.ReplaceAll(string(printed), "CHANGE-ME", "correct-horse")), 0o644))
 	router.start(t, at, dir, conf)
 
+	// The node announces more than its router was told of.
+	must(t, os.WriteFile(file, fmt.Appendf(nil, halfNode, dir, `, "198.51.100.11/32"`), 0o600))
 	launch(t, host.Command(t.Context(), binary, "run", "--config", file))
 	kernel := func(family, prefix string) bool {
 		out, _ := at.Command(t.Context(), "ip", family, "route", "show", prefix).CombinedOutput()
@@ -94,6 +96,11 @@ func routerConfigRuns(t *testing.T, name string, router halfRouter) {
 		return kernel("-4", "198.51.100.10/32") && kernel("-6", "2001:db8:10::1/128")
 	})
 	waitFor(t, "BFD", func() bool { return router.fast() })
+	told, err := host.Command(t.Context(), binary, "bgp", "routes").CombinedOutput()
+	must(t, err)
+	if !strings.Contains(string(told), "198.51.100.11/32") || kernel("-4", "198.51.100.11/32") {
+		t.Errorf("the router takes what is none of the VIPs that it was told of, or was not told that:\n%s", told)
+	}
 	out, err := host.Command(t.Context(), binary, "pop", "drain", "--reason", "test", "--override", "last-announcer", "--override", "min-nodes").CombinedOutput()
 	if err != nil {
 		t.Fatalf("drain: %v\n%s", err, out)

@@ -91,6 +91,14 @@ type Announce struct {
 	Held     string        `json:"held"`
 	Refusals []pop.Refusal `json:"refusals"`
 	Prefixes []string      `json:"prefixes"`
+	// Others are the nodes of the fleet that were heard, this one left out.
+	Others []Other `json:"others"`
+}
+
+// Other is what another node said of itself.
+type Other struct {
+	Node uint8   `json:"node"`
+	Age  float64 `json:"age_seconds"`
 }
 
 // Examine judges facts. The order is that in which a node comes up.
@@ -103,7 +111,7 @@ func Examine(f *Facts) (out []Finding) {
 	if f.Running == nil {
 		return append(out, Finding{Check: "node", Verdict: OK, Text: "does not run: " + f.Conf.Admin.Listen.String() + " is silent"})
 	}
-	for _, check := range []func(*Facts) []Finding{asked, sessions, bfd, announced, told, members} {
+	for _, check := range []func(*Facts) []Finding{asked, sessions, bfd, announced, told, members, fleet} {
 		out = append(out, check(f)...)
 	}
 	return out

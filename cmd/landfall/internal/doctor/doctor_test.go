@@ -14,7 +14,7 @@ import (
 const nodeFile = `
 node:    { id: 1, name: fra-1, pop: fra }
 listen:  { https: ["198.51.100.10:443", "[2001:db8:10::1]:443"], peer: "10.77.0.11:7443" }
-pop:     { listen: "10.77.0.11:7946", join: ["10.77.0.12:7946"], secret: { file: ./pop.key } }
+pop:     { listen: "10.77.0.11:7946", join: ["10.77.0.12:7946"], secret: { file: ./pop.key }, siblings: [{ id: 4, pop: ams, peer: "10.88.0.14:7443" }] }
 bgp:
   asn: 65001
   router_id: 10.77.0.11
@@ -48,7 +48,7 @@ func well(t *testing.T) *Facts {
 				Peers:  []pop.Peer{{Address: "10.77.0.1", State: "established", BFD: "up"}, {Address: "fd77::1", State: "established", BFD: "off"}},
 				Routes: []pop.Route{{Prefix: "198.51.100.10/32", Peer: "10.77.0.1"}, {Prefix: "2001:db8:10::1/128", Peer: "fd77::1"}},
 			},
-			Announce: Announce{Rung: "normal", Wanted: "normal"},
+			Announce: Announce{Rung: "normal", Wanted: "normal", Others: []Other{{2, 0.5}, {4, 0.5}}},
 		},
 	}
 }
@@ -60,7 +60,7 @@ func TestAllIsWell(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	if len(found) != 18 || Failed(found) != 0 {
+	if len(found) != 19 || Failed(found) != 0 {
 		t.Errorf("%d findings: %+v", len(found), found)
 	}
 }
@@ -104,6 +104,7 @@ func TestOneThingIsWrong(t *testing.T) {
 		{"a router that was not told", func(f *Facts) { f.Running.BGP.Routes = f.Running.BGP.Routes[:1] }, "routes told", Warn, "fd77::1 was told no route"},
 		{"a node that is gone", func(f *Facts) { f.Running.Nodes[1].L7 = "gone" }, "members", Warn, "fra-2 is gone"},
 		{"alone", func(f *Facts) { f.Running.Nodes = f.Running.Nodes[:1] }, "members", Warn, "found no other"},
+		{"another PoP is silent", func(f *Facts) { f.Running.Announce.Others[1].Age = 60 }, "fleet", Warn, "node 4 of ams"},
 		{"other sites", func(f *Facts) { f.Running.Nodes[1].Sites = "b" }, "members", Warn, "different sites"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -153,7 +154,7 @@ func TestLook(t *testing.T) {
 			t.Errorf("%s, whose file is not there, is readable", key)
 		}
 	}
-	if len(f.Secrets) != 2 || len(f.Routes) != 3 || len(f.Ports) != 1 {
+	if len(f.Secrets) != 2 || len(f.Routes) != 4 || len(f.Ports) != 1 {
 		t.Errorf("secrets %v, routes %v, ports %v", f.Secrets, f.Routes, f.Ports)
 	}
 }

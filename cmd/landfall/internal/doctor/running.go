@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/landfall-cdn/landfall/internal/admin/pop"
@@ -95,6 +96,25 @@ func told(f *Facts) []Finding {
 	}
 	return judged("routes told", fmt.Sprintf("%d; whether a router took them, ask it: birdc show route, or vtysh", len(f.Running.BGP.Routes)), bad, Warn,
 		"the router sends no traffic here, or sends the node what it has no use for", "export none at the router; a VIP needs a peer of its family")
+}
+
+// silentAfter is how old the word of another node may be, in seconds, to
+// count on it: a record comes every second.
+const silentAfter = 5
+
+// fleet: nodes of other PoPs that are not heard promise nothing.
+func fleet(f *Facts) []Finding {
+	if f.Conf.Pop == nil || f.Conf.BGP == nil || len(f.Conf.Pop.Siblings) == 0 {
+		return nil
+	}
+	var bad []string
+	for _, s := range f.Conf.Pop.Siblings {
+		if !slices.ContainsFunc(f.Running.Announce.Others, func(o Other) bool { return o.Node == s.ID && o.Age <= silentAfter }) {
+			bad = append(bad, fmt.Sprintf("node %d of %s is not heard", s.ID, s.Pop))
+		}
+	}
+	return judged("fleet", fmt.Sprintf("all %d nodes of other PoPs are heard", len(f.Conf.Pop.Siblings)), bad, Warn,
+		"interlocks do not count on them, and may keep this node, or its PoP, from leaving", "start it, or let its listen.peer through; all PoPs need one pop.secret")
 }
 
 // members: whether nodes see one another.
