@@ -30,6 +30,10 @@ var everything = []string{"cmd/...", "edge/...", "cache/...", "origin/...", "aff
 // not an oversight: take it up before you add it.
 var arrows = []arrow{
 	{
+		from: "lab/runbooks", tests: []string{"lab/inet"},
+		why: "a runbook is text; its commands run in a lab",
+	},
+	{
 		from: "cmd/...", to: everything,
 		why: "cmd wires the parts, so that no part has to know another",
 	},
@@ -117,6 +121,10 @@ var arrows = []arrow{
 	{
 		from: "bgp/speaker", to: []string{"bgp"}, tests: []string{"bgp/ladder"},
 		why: "the speaker carries out what bgp decides",
+	},
+	{
+		from: "bgp/routerconf", to: []string{"bgp"},
+		why: "the router's half follows from the node's, and from nothing else",
 	},
 	{
 		from: "bgp/bfd",

@@ -43,6 +43,7 @@ type cli struct {
 	BGP     bgpCmd     `cmd:"" name:"bgp" help:"See sessions with routers, and what is announced."`
 	Ring    ringCmd    `cmd:"" help:"See who owns what."`
 	Lab     labCmd     `cmd:"" help:"A small Internet on this machine: PoPs, routers and clients in network namespaces (root, Linux)."`
+	Doctor  doctorCmd  `cmd:"" help:"Look at this machine for a node file, and at the node if it runs: what is wrong, what that means, what to do."`
 	Check   checkCmd   `cmd:"" help:"Validate a node file or site documents, print every error, change nothing."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 	Speaker speakerCmd `cmd:"" hidden:"" help:"The BGP speaker; started by run."`

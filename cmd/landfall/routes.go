@@ -158,6 +158,8 @@ func (k *popPrependCmd) Run(c *console) error {
 type bgpCmd struct {
 	Peers  bgpPeersCmd  `cmd:"" help:"List the sessions of the PoP's nodes with their routers."`
 	Routes bgpRoutesCmd `cmd:"" help:"List what the PoP's nodes announce to which router."`
+
+	RouterConfig bgpRouterConfigCmd `cmd:"" help:"Print what the router needs for the sessions of a node file, for BIRD 2 or FRR."`
 }
 
 type bgpFlags struct {
