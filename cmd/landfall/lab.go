@@ -95,6 +95,7 @@ func (k *labRunCmd) Run(c *console) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
+	inet.Prioritise()
 	l, end, err := k.lab(c)
 	if err != nil {
 		return err
@@ -205,6 +206,7 @@ func (k *labSuperviseCmd) Run(c *console) error {
 	if err != nil {
 		return err
 	}
+	inet.Prioritise()
 	return inet.Supervise(c.ctx, self, k.Options, os.Stdout)
 }
 

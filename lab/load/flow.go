@@ -20,22 +20,17 @@ const (
 	FlowPatience = 25 * time.Millisecond
 )
 
-// flow asks over and over, and notes the longest time without an answer.
+// flow asks over and over, and notes when it is answered.
 func (l *Load) flow(ctx context.Context, i int) {
 	f := &flow{conf: &l.conf, port: l.conf.Port + i}
 	defer f.close()
 	tick := time.NewTicker(FlowPeriod)
 	defer tick.Stop()
-	var last time.Time // of the last answer; zero before the first
 	seen := Report{}
 	for ctx.Err() == nil {
 		err := f.ask(ctx)
-		now := time.Now()
 		if ctx.Err() != nil {
 			break
-		}
-		if gap := now.Sub(last); !last.IsZero() && gap > seen.Gap {
-			seen.Gap, seen.GapAt = gap, now
 		}
 		if err != nil {
 			if f.conn != nil {
@@ -46,7 +41,7 @@ func (l *Load) flow(ctx context.Context, i int) {
 			continue
 		}
 		seen.Probes++
-		last = now
+		l.answered(i, time.Now())
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -96,12 +96,11 @@ type Report struct {
 	Probes int `json:"probes"`
 	Broken int `json:"broken"`
 	// Gap is the longest time that a flow was without an answer, from one
-	// to the next.
+	// to the next, less the time in which the client itself did not run.
 	Gap time.Duration `json:"gap_ns"`
 	// GapAt is when that ended.
 	GapAt time.Time `json:"gap_at"`
-	// Held is the longest time that the client itself did not get to run:
-	// a gap as long as that may be the client's own.
+	// Held is the longest time that the client itself did not get to run.
 	Held time.Duration `json:"held_ns"`
 	// Errors are the first of those behind Failed and Lost.
 	Errors []string `json:"errors,omitempty"`
@@ -136,6 +135,18 @@ type Load struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	report Report
+	flows  []silence // one for each flow
+	// stalled is how long the client did not get to run, in all.
+	stalled time.Duration
+}
+
+// silence is how long a flow was without an answer, less the time in which
+// the client could not have noticed one.
+type silence struct {
+	last    time.Time     // of the last answer; zero before the first
+	stalled time.Duration // Load.stalled at last
+	longest time.Duration // since it was taken
+	at      time.Time     // when that ended
 }
 
 // Start lets the clients loose until Stop, or until ctx ends everything.
@@ -149,7 +160,7 @@ func Start(ctx context.Context, conf Config) (*Load, error) {
 		}
 	}
 	begin, stop := context.WithCancel(ctx)
-	l := &Load{conf: conf, stop: stop}
+	l := &Load{conf: conf, stop: stop, flows: make([]silence, conf.Flows)}
 	if conf.New > 0 {
 		l.work.Go(func() { l.arrivals(ctx, begin) })
 	}
@@ -168,9 +179,46 @@ func Start(ctx context.Context, conf Config) (*Load, error) {
 func (l *Load) Stop() Report {
 	l.stop()
 	l.work.Wait()
+	l.TakeGap()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.report
+}
+
+// answered notes that a flow got an answer.
+func (l *Load) answered(flow int, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := &l.flows[flow]
+	if gap := l.since(s, now); gap > s.longest {
+		s.longest, s.at = gap, now
+	}
+	s.last, s.stalled = now, l.stalled
+}
+
+// since needs mu.
+func (l *Load) since(s *silence, now time.Time) time.Duration {
+	if s.last.IsZero() {
+		return 0
+	}
+	return now.Sub(s.last) - (l.stalled - s.stalled)
+}
+
+// TakeGap returns the longest time that a flow was without an answer since
+// it was asked before, or since Start. One that still waits counts as it is.
+func (l *Load) TakeGap() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	longest, now := time.Duration(0), time.Now()
+	for i := range l.flows {
+		s := &l.flows[i]
+		longest = max(longest, s.longest, l.since(s, now))
+		if s.longest > l.report.Gap {
+			l.report.Gap, l.report.GapAt = s.longest, s.at
+		}
+		s.longest = 0
+	}
+	return longest
 }
 
 // note changes the report.
@@ -204,7 +252,11 @@ func (l *Load) pulse(ctx context.Context) {
 		case <-ctx.Done():
 		}
 		now := time.Now()
-		held, last = max(held, now.Sub(last)-pulseTime), now
+		late := max(0, now.Sub(last)-pulseTime)
+		held, last = max(held, late), now
+		l.mu.Lock()
+		l.stalled += late
+		l.mu.Unlock()
 	}
 	l.note(func(r *Report) { r.Held = max(r.Held, held) })
 }

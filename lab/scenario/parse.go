@@ -153,6 +153,9 @@ func (p *parser) scenario(n *yaml.Node) *Scenario {
 	if len(s.Must) > 0 && s.Load == nil {
 		p.fail(n, "must bounds what clients see, and there are none; add load")
 	}
+	if slices.ContainsFunc(s.Steps, func(s Step) bool { return s.Gap > 0 }) && (s.Load == nil || s.Load.Flows == 0) {
+		p.fail(n, "gap bounds what flows see, and there are none; add load: { flows: 12 }")
+	}
 	return s
 }
 
@@ -203,16 +206,17 @@ func (p *parser) step(n *yaml.Node) Step {
 		"at":         func(n *yaml.Node) { p.node(n); a.At = n.Value; extra = "at" },
 		"wait":       func(n *yaml.Node) { p.duration(n, &s.Wait) },
 		"expect":     func(n *yaml.Node) { s.Expect = p.checks(n, "expect") },
+		"gap":        func(n *yaml.Node) { p.duration(n, &s.Gap) },
 	})
 	kinds := 0
-	for _, is := range []bool{s.Do != nil, s.Wait != 0, len(s.Expect) > 0} {
+	for _, is := range []bool{s.Do != nil, s.Wait != 0, len(s.Expect) > 0, s.Gap != 0} {
 		if is {
 			kinds++
 		}
 	}
 	switch {
 	case kinds != 1:
-		p.fail(n, "step: expected one of do, wait and expect; make each a step of its own")
+		p.fail(n, "step: expected one of do, wait, expect and gap; make each a step of its own")
 	case extra != "" && s.Do == nil:
 		p.fail(n, "step: %s goes with do", extra)
 	}

@@ -91,7 +91,7 @@ func TestErrorsSayWhere(t *testing.T) {
 		{"must without load", "name: x\nsteps: [{wait: 1s}]\nmust: {failed: 0}\n", "add load"},
 		{"no such client", "name: x\nload: {clients: [e9]}\nsteps: [{wait: 1s}]\n", `x.yaml:2: client "e9": expected one of e1, e2, e3`},
 		{"too much load", "name: x\nload: {clients: [e1], new: 501}\nsteps: [{wait: 1s}]\n", `"501": expected a whole number from 0 to 500`},
-		{"two things in a step", "name: x\nsteps:\n  - { wait: 1s, do: kill a1 }\n", "x.yaml:3: step: expected one of do, wait and expect"},
+		{"two things in a step", "name: x\nsteps:\n  - { wait: 1s, do: kill a1 }\n", "x.yaml:3: step: expected one of do, wait, expect and gap"},
 		{"then without do", "name: x\nsteps:\n  - { wait: 1s, exit: 3 }\n", "x.yaml:3: step: exit goes with do"},
 		{"unknown action", "name: x\nsteps:\n  - do: explode a1\n", `x.yaml:3: do: unknown action "explode"; known are border,`},
 		{"no such node", "name: x\nsteps:\n  - do: kill a9\n", "x.yaml:3: do: expected kill NODE"},

@@ -120,6 +120,7 @@ type attempt struct {
 
 	began    time.Time
 	rows     []Row
+	loads    []client
 	checking sync.WaitGroup
 	// commanding are those who wait for commands.
 	commanding sync.WaitGroup
@@ -130,18 +131,17 @@ type attempt struct {
 // run carries the scenario out. An error says that it could not be.
 func (a *attempt) run(ctx context.Context) (err error) {
 	a.began = time.Now()
-	loads, err := a.startLoad(ctx)
-	if err != nil {
+	if a.loads, err = a.startLoad(ctx); err != nil {
 		return err
 	}
 	watches, stop, err := a.watch(ctx)
 	if err != nil {
-		stopAll(loads)
+		stopAll(a.loads)
 		return err
 	}
 	defer stop()
 	always := a.startAlways(ctx)
-	if len(loads) > 0 {
+	if len(a.loads) > 0 {
 		err = pause(ctx, warmTime)
 	}
 	for i := range a.scenario.Steps {
@@ -155,7 +155,7 @@ func (a *attempt) run(ctx context.Context) (err error) {
 	}
 	err = errors.Join(err, a.join(ctx))
 	a.rows = append(a.rows, always()...)
-	a.measure(loads)
+	a.measure(a.loads)
 	return err
 }
 
@@ -166,6 +166,9 @@ func (a *attempt) step(ctx context.Context, s *Step, watches map[string]*watch) 
 		return true, pause(ctx, s.Wait)
 	case len(s.Expect) > 0:
 		return a.awaitAll(ctx, s.Expect, time.Now(), watches), nil
+	case s.Gap > 0:
+		a.gap(s)
+		return true, nil
 	}
 	began := time.Now()
 	a.say("%s: %.1f s: %s", a.scenario.Name, began.Sub(a.began).Seconds(), s.Do.Text)
@@ -276,6 +279,22 @@ func (a *attempt) startLoad(ctx context.Context) (out []client, err error) {
 		}
 	}
 	return out, nil
+}
+
+// gap adds a row for each family with how long a flow was without an answer.
+func (a *attempt) gap(s *Step) {
+	for _, f := range inet.Families {
+		longest := time.Duration(0)
+		for _, c := range a.loads {
+			if c.family == f {
+				longest = max(longest, c.TakeGap())
+			}
+		}
+		ok := longest <= s.Gap
+		a.rows = append(a.rows, Row{
+			What: "gap " + string(f), Must: "<= " + s.Gap.String(), Measured: longest.Round(100 * time.Microsecond).String(), OK: ok, Late: !ok, Line: s.Line,
+		})
+	}
 }
 
 func stopAll(loads []client) (reports []load.Report) {

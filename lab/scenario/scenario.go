@@ -41,7 +41,7 @@ type Load struct {
 }
 
 // Step is one thing that happens, or that is looked at. Exactly one of Do,
-// Wait and Expect is set.
+// Wait, Expect and Gap is set.
 type Step struct {
 	Line int
 	// Do happens. Then is checked meanwhile, and is timed from when Do
@@ -52,6 +52,9 @@ type Step struct {
 	Wait time.Duration
 	// Expect is checked.
 	Expect []Check
+	// Gap bounds how long a flow was without an answer since the last step
+	// of that kind, or since the start.
+	Gap time.Duration
 }
 
 // Action is what happens.
