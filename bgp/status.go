@@ -67,13 +67,21 @@ func (s Status) Problems() []string {
 		out = append(out, "the speaker stays down: "+s.Down)
 	}
 	for _, p := range s.Peers {
-		if p.Received > MaxReceived {
-			out = append(out, fmt.Sprintf("peer %s sends %d routes, which cost memory; have it export none", p.Address, p.Received))
+		for _, problem := range p.Problems() {
+			out = append(out, "peer "+p.Address.String()+" "+problem)
 		}
-		if !p.Quarantine.IsZero() {
-			out = append(out, fmt.Sprintf("peer %s is in quarantine until %s: the speaker crashed when it had a session",
-				p.Address, p.Quarantine.UTC().Format(time.RFC3339)))
-		}
+	}
+	return out
+}
+
+// Problems returns what is wrong with a peer, without its name.
+func (p PeerStatus) Problems() []string {
+	var out []string
+	if p.Received > MaxReceived {
+		out = append(out, fmt.Sprintf("sends %d routes, which cost memory; have it export none", p.Received))
+	}
+	if !p.Quarantine.IsZero() {
+		out = append(out, fmt.Sprintf("is in quarantine until %s: the speaker crashed when it had a session", p.Quarantine.UTC().Format(time.RFC3339)))
 	}
 	return out
 }

@@ -19,17 +19,31 @@ func (n *Namespace) Do(f func() error) error {
 		return fmt.Errorf("enter namespace %s: %w", n.Name, err)
 	}
 	defer ns.Close()
-	var inside sync.WaitGroup
-	inside.Go(func() {
-		// Never unlocked: the runtime ends the thread with the goroutine, so
-		// that nothing else runs in the namespace by mistake.
-		runtime.LockOSThread()
+	onThread(func() {
 		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
 			err = fmt.Errorf("enter namespace %s: %w", n.Name, err)
 			return
 		}
 		err = f()
 	})
-	inside.Wait()
 	return err
+}
+
+// onThread runs f on a thread of its own, which is not the main one. That one
+// cannot end, and others take where it is for where the process is: it would
+// be killed with the namespace. While it waits here, it cannot be chosen again.
+func onThread(f func()) {
+	var inside sync.WaitGroup
+	inside.Go(func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			onThread(f)
+			runtime.UnlockOSThread()
+			return
+		}
+		// Never unlocked: the runtime ends the thread with the goroutine, so
+		// that nothing else runs in the namespace by mistake.
+		f()
+	})
+	inside.Wait()
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -28,11 +27,6 @@ const (
 	// one another what a command needs: it is given again, as people do.
 	patience = 15 * time.Second
 )
-
-// The main thread stays outside of namespaces. What looks at a lab enters
-// them, on whichever thread it is given, and a process whose main thread is
-// in one is ended with the lab.
-func init() { runtime.LockOSThread() }
 
 func read(t *testing.T, name string) string {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/landfall-cdn/landfall/affinity"
@@ -202,7 +203,7 @@ func (p *popPart) describeBGP() pop.BGP {
 	announced := a.conf.Announcement(rung, bgp.Attrs{Prepend: a.Current().Prepend})
 	states := a.bfdStates()
 	for i, s := range status.Peers {
-		peer := pop.Peer{Address: s.Address.String(), ASN: s.ASN, State: s.State.String(), Received: s.Received, BFD: "off"}
+		peer := pop.Peer{Address: s.Address.String(), ASN: s.ASN, State: s.State.String(), Received: s.Received, BFD: "off", Problem: strings.Join(s.Problems(), "; ")}
 		if s.State == bgp.Established {
 			peer.Seconds = int64(time.Since(s.Since).Seconds())
 		}
