@@ -3,11 +3,13 @@ package load
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"time"
 )
 
@@ -22,7 +24,7 @@ const (
 
 // flow asks over and over, and notes when it is answered.
 func (l *Load) flow(ctx context.Context, i int) {
-	f := &flow{conf: &l.conf, port: l.conf.Port + i}
+	f := &flow{conf: &l.conf, index: i}
 	defer f.close()
 	tick := time.NewTicker(FlowPeriod)
 	defer tick.Stop()
@@ -37,6 +39,9 @@ func (l *Load) flow(ctx context.Context, i int) {
 				seen.Broken++
 			}
 			f.close()
+			if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) {
+				f.tried++
+			}
 			pause(ctx, time.Millisecond) // connections may be refused at once
 			continue
 		}
@@ -52,10 +57,22 @@ func (l *Load) flow(ctx context.Context, i int) {
 
 // flow is one connection that is kept.
 type flow struct {
-	conf *Config
-	port int
-	conn net.Conn // nil: none
-	read *bufio.Reader
+	conf  *Config
+	index int
+	tried int      // connections that ended
+	conn  net.Conn // nil: none
+	read  *bufio.Reader
+}
+
+// portRange is how many ports flows use, from Config.Port on.
+const portRange = 2000
+
+// port is another one after a connection was reset: a node that a route led
+// to before may still have the old one, and would answer for it. While there
+// is silence it stays, so that routers send the flow the same way until
+// routes change.
+func (f *flow) port() int {
+	return f.conf.Port + (f.index+f.tried*f.conf.Flows)%portRange
 }
 
 func (f *flow) close() {
@@ -70,7 +87,7 @@ func (f *flow) ask(ctx context.Context) error {
 	if f.conn == nil {
 		dial, cancel := context.WithTimeout(ctx, FlowPatience)
 		defer cancel()
-		conn, err := f.conf.Dial(dial, f.port, netip.AddrPortFrom(f.conf.Addr, f.conf.HTTP))
+		conn, err := f.conf.Dial(dial, f.port(), netip.AddrPortFrom(f.conf.Addr, f.conf.HTTP))
 		if err != nil {
 			return err
 		}
@@ -94,6 +111,7 @@ func (f *flow) ask(ctx context.Context) error {
 	}
 	if resp.Close { // a node that drains says so; the answer is good
 		f.close()
+		f.tried++
 	}
 	return nil
 }

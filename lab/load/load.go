@@ -30,9 +30,8 @@ type Config struct {
 	// Host is asked for; Roots verify its certificate.
 	Host  string
 	Roots *x509.CertPool
-	// Port is the local port of the first flow, those of the others follow.
-	// Each keeps its port, so that routers send it the same way until routes
-	// change.
+	// Port is the local port of the first flow, those of the others follow,
+	// and then those of connections that take the place of one that broke.
 	Port int
 	// Quick is the path of a small object. Long is the path of one that
 	// takes seconds, LongByte its byte at a place, and LongSize its length.
@@ -238,8 +237,13 @@ func (l *Load) failed(count func(*Report), what string, err error) {
 	})
 }
 
-// pulseTime is how often a client looks whether it gets to run.
-const pulseTime = 2 * time.Millisecond
+const (
+	// pulseTime is how often a client looks whether it gets to run, and
+	// stallMin how late it must be to have been kept from running: less is
+	// how timers are.
+	pulseTime = 2 * time.Millisecond
+	stallMin  = 10 * time.Millisecond
+)
 
 // pulse notes how late a clock is that nothing but this machine can delay.
 func (l *Load) pulse(ctx context.Context) {
@@ -254,9 +258,11 @@ func (l *Load) pulse(ctx context.Context) {
 		now := time.Now()
 		late := max(0, now.Sub(last)-pulseTime)
 		held, last = max(held, late), now
-		l.mu.Lock()
-		l.stalled += late
-		l.mu.Unlock()
+		if late >= stallMin {
+			l.mu.Lock()
+			l.stalled += late
+			l.mu.Unlock()
+		}
 	}
 	l.note(func(r *Report) { r.Held = max(r.Held, held) })
 }
