@@ -69,6 +69,9 @@ type PeerConfig struct {
 	// it is on a network of this node, and both ends use TTL security
 	// (RFC 5082), which the router must be told. 1 to 255: no TTL security.
 	Multihop int
+	// NoTTLSecurity does without that for a router on a network of this
+	// node.
+	NoTTLSecurity bool
 	// Passive leaves opening the session to the router.
 	Passive bool
 	// AddPath offers the router to send it paths with identifiers

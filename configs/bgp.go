@@ -49,6 +49,7 @@ type Peer struct {
 	Password         *Secret       `yaml:"password" doc:"TCP MD5 key (RFC 2385)"`
 	BFD              *BFD          `yaml:"bfd" doc:"fast detection of a silent node (RFC 5880); only for a directly connected router"`
 	Multihop         int           `yaml:"multihop" min:"1" max:"255" doc:"hops to a router that is not directly connected; unless given, both ends use TTL security (RFC 5082)"`
+	TTLSecurity      bool          `yaml:"ttl_security" default:"true" doc:"packets of the session come from a neighbour and nobody else (RFC 5082); the router has to do the same. FRR has BFD with a neighbour only without"`
 	Passive          bool          `yaml:"passive" default:"false" doc:"leave opening the session to the router"`
 	HoldTime         time.Duration `yaml:"hold_time" default:"9s" min:"3s" max:"65535s" doc:"silence after which a session is given up, whole seconds"`
 	AddPath          bool          `yaml:"add_path" default:"false" doc:"offer paths with identifiers (RFC 7911)"`

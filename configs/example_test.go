@@ -125,12 +125,12 @@ func TestNodeExample(t *testing.T) {
 			Peers: []Peer{
 				{
 					Address: netip.MustParseAddr("10.0.0.1"), ASN: 64500,
-					Password:    &Secret{File: "examples/md5"},
-					BFD:         &BFD{TX: 100 * time.Millisecond, Multiplier: 3},
-					HoldTime:    9 * time.Second,
+					Password: &Secret{File: "examples/md5"},
+					BFD:      &BFD{TX: 100 * time.Millisecond, Multiplier: 3},
+					HoldTime: 9 * time.Second, TTLSecurity: true,
 					Communities: []string{"64500:30"}, Deprefer: &Attributes{Communities: []string{"64500:80"}},
 				},
-				{Address: netip.MustParseAddr("2001:db8:1::1"), ASN: 64500, HoldTime: 9 * time.Second, AddPath: true},
+				{Address: netip.MustParseAddr("2001:db8:1::1"), ASN: 64500, HoldTime: 9 * time.Second, AddPath: true, TTLSecurity: true},
 			},
 		},
 		Steer:  Steer{Mode: SteerAuto, Interface: "eth0"},

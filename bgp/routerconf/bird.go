@@ -78,6 +78,8 @@ func (h *half) birdSession(b *strings.Builder, s *session) {
 		line("multihop %d;", s.router.Multihop)
 	} else {
 		line("direct;")
+	}
+	if s.ttlSecurity() {
 		line("ttl security on;")
 	}
 	if s.router.Password != "" {

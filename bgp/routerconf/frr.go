@@ -19,11 +19,12 @@ const (
 	frrGshut   = "landfall-gshut"
 )
 
-// frrNoBFD is why. FRR 8.4 and BFD with the session that the node insists on
-// are one or the other: with ttl-security FRR takes the node for one that is
-// several hops away, and BFD with those is another protocol (RFC 5883).
+// frrNoBFD is why. FRR 8.4 has BFD or ttl-security: with that it takes the
+// node for one that is several hops away, and BFD with those is another
+// protocol (RFC 5883).
 const frrNoBFD = ` ! No BFD: with ttl-security FRR speaks that for several hops (RFC 5883) only,
- ! which the node does not. The hold time is how long a silent node is kept.
+ ! which the node does not; ttl_security: false at the node's peer gives it up
+ ! for BFD. The hold time is how long a silent node is kept.
 `
 
 // frr writes for FRR, as vtysh reads it.
@@ -108,9 +109,9 @@ func (h *half) frrSession(b *strings.Builder, s *session) {
 	hold := int(s.router.Hold().Seconds())
 	line("timers %d %d", max(1, hold/3), hold)
 	switch {
-	case s.router.Multihop == 0:
+	case s.ttlSecurity():
 		line("ttl-security hops 1")
-	case !h.BGP.Internal(s.router):
+	case s.router.Multihop > 0 && !h.BGP.Internal(s.router):
 		line("ebgp-multihop %d", s.router.Multihop)
 	}
 	if s.router.Password != "" {
@@ -121,8 +122,12 @@ func (h *half) frrSession(b *strings.Builder, s *session) {
 		line("passive")
 	}
 	line("graceful-restart-disable")
-	if s.bfd != nil {
+	switch {
+	case s.bfd == nil:
+	case s.ttlSecurity():
 		b.WriteString(frrNoBFD)
+	default:
+		line("bfd %d %d %d", s.bfd.Multiplier, s.bfd.TX.Milliseconds(), s.bfd.TX.Milliseconds())
 	}
 }
 

@@ -67,6 +67,9 @@ type session struct {
 	waits  bool // the router leaves opening it to the node
 }
 
+// ttlSecurity tells whether both ends take packets of the next hop only.
+func (s *session) ttlSecurity() bool { return s.router.Multihop == 0 && !s.router.NoTTLSecurity }
+
 func (s *session) v4() bool { return s.router.Address.Is4() }
 
 func (s *session) family() string {

@@ -34,6 +34,23 @@ func usual() Node {
 	}
 }
 
+// TestFRRHasOneOrTheOther: BFD, or TTL security.
+func TestFRRHasOneOrTheOther(t *testing.T) {
+	node := usual()
+	for _, without := range []bool{false, true} {
+		for i := range node.BGP.Peers {
+			node.BGP.Peers[i].NoTTLSecurity = without
+		}
+		text, err := Write(node, Options{For: FRR})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bfd, ttl := strings.Contains(text, " bfd 3 100 100"), strings.Contains(text, "ttl-security hops"); bfd != without || ttl == without {
+			t.Errorf("without TTL security %v: BFD %v, TTL security %v", without, bfd, ttl)
+		}
+	}
+}
+
 // TestGolden holds what is written to the files that the documentation
 // shows, and that routers run in the lab. LANDFALL_UPDATE writes them.
 func TestGolden(t *testing.T) {

@@ -99,9 +99,10 @@ func peer(p bgp.PeerConfig) *api.Peer {
 	if p.AddPath {
 		out.AfiSafis[0].AddPaths = &api.AddPaths{Config: &api.AddPathsConfig{SendMax: addPathMax}}
 	}
-	if p.Multihop > 0 {
+	switch {
+	case p.Multihop > 0:
 		out.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: uint32(p.Multihop)}
-	} else {
+	case !p.NoTTLSecurity:
 		out.TtlSecurity = &api.TtlSecurity{Enabled: true, TtlMin: 255}
 	}
 	return out

@@ -45,18 +45,29 @@ type Set struct {
 // the prefix and the pid of this process, so that sets of several
 // processes do not meet.
 func NewSet(prefix string) (*Set, error) {
-	return Named(fmt.Sprintf("%s%d-", prefix, os.Getpid()))
+	if err := able(); err != nil {
+		return nil, err
+	}
+	return &Set{prefix: fmt.Sprintf("%s%d-", prefix, os.Getpid())}, nil
+}
+
+// able says what is missing for namespaces, nil when nothing is.
+func able() error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("%w: needs root", ErrUnsupported)
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		return fmt.Errorf("%w: needs ip(8) of iproute2", ErrUnsupported)
+	}
+	return nil
 }
 
 // Named returns a set with whatever namespaces there are already whose
 // names start with the prefix: what is left of an earlier process, or what
 // a running one has. It is for who has the prefix to itself.
 func Named(prefix string) (*Set, error) {
-	if os.Geteuid() != 0 {
-		return nil, fmt.Errorf("%w: needs root", ErrUnsupported)
-	}
-	if _, err := exec.LookPath("ip"); err != nil {
-		return nil, fmt.Errorf("%w: needs ip(8) of iproute2", ErrUnsupported)
+	if err := able(); err != nil {
+		return nil, err
 	}
 	s := &Set{prefix: prefix}
 	entries, err := os.ReadDir(mounts)

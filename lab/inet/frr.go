@@ -59,7 +59,7 @@ func frrConf(p *Plan, r *Router, dir string, policy Policy) string {
 		for _, f := range Families {
 			in = append(in, frrNeighbor{
 				addr: n.Address(f), family: f, asn: n.ASN, in: "NODES-" + string(f), out: "NOTHING",
-				extra: []string{"ttl-security hops 1", "bfd", "bfd profile edge", "passive"},
+				extra: []string{"bfd", "bfd profile edge", "passive"},
 			})
 		}
 	}

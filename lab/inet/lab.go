@@ -108,7 +108,7 @@ func (l *Lab) files(secret string) error {
 	}
 	for i := range l.Plan.Nodes {
 		n := &l.Plan.Nodes[i]
-		files[filepath.Join("nodes", n.Name, "node.yaml")] = nodeFile(l.Plan, n, l.Dir)
+		files[filepath.Join("nodes", n.Name, "node.yaml")] = nodeFile(l.Plan, n, l.Routers, l.Dir)
 	}
 	for name, text := range files {
 		file := filepath.Join(l.Dir, name)

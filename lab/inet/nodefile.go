@@ -20,7 +20,7 @@ const Admin = "127.0.0.1:9080"
 
 // nodeFile is the node file of a node, as an operator would write it. The
 // folder has everything that all nodes share.
-func nodeFile(p *Plan, n *Node, dir string) string {
+func nodeFile(p *Plan, n *Node, routers, dir string) string {
 	var join, siblings []string
 	for i := range p.Nodes {
 		other := &p.Nodes[i]
@@ -31,6 +31,9 @@ func nodeFile(p *Plan, n *Node, dir string) string {
 		}
 	}
 	peer := "{ address: %q, asn: %d, hold_time: %ds, bfd: { tx: 100ms, multiplier: 3 } }"
+	if routers == FRR { // which has one or the other
+		peer = strings.Replace(peer, "bfd:", "ttl_security: false, bfd:", 1)
+	}
 	return fmt.Sprintf(`# Written by landfall lab up.
 node:    { id: %d, name: %s, pop: %s }
 listen:

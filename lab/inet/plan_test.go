@@ -114,7 +114,7 @@ func TestConfigurationsSayWhatIsDecided(t *testing.T) {
 		{"a", BIRD, []string{"ttl security on", "bfd on", "bgp_path.len - 1 + 2", "bgp_med = 7", "bgp_community.add((64496, 80))", "graceful restart off"}, nil},
 		{"t1", BIRD, []string{"(65535, 0) ~ bgp_community then bgp_local_pref = 0", "(64496, 80)", "(64496, 120)"}, []string{"bfd on", "ttl security"}},
 		{"e1", BIRD, []string{"export where net = 10.64.1.0/24"}, []string{"bfd on"}},
-		{"a", FRR, []string{"ttl-security hops 1", "neighbor 10.64.5.11 bfd", "set metric 7", "set community 64496:80 additive", "remove-private-AS all", "multipath-relax"}, nil},
+		{"a", FRR, []string{"neighbor 10.64.5.11 bfd profile edge", "set metric 7", "set community 64496:80 additive", "remove-private-AS all", "multipath-relax"}, nil},
 		{"t1", FRR, []string{"match community GSHUT\n set local-preference 0", "permit 64496:80", "default-originate"}, []string{"ttl-security", "bfd"}},
 	} {
 		text := birdConf(p, p.Router(c.router), "/x", policy)
@@ -136,7 +136,7 @@ func TestConfigurationsSayWhatIsDecided(t *testing.T) {
 
 func TestNodeFileSaysWhoIsWhere(t *testing.T) {
 	p := NewPlan("x")
-	text := nodeFile(p, p.Node("b2"), "/lab")
+	text := nodeFile(p, p.Node("b2"), BIRD, "/lab")
 	for _, s := range []string{
 		"id: 5, name: b2, pop: b", `"198.51.100.10:443"`, `"[2001:db8:10::10]:443"`, `"10.64.6.12:443"`, "hold_time: 9s", "bfd: { tx: 100ms, multiplier: 3 }",
 		`"198.51.100.0/24", "198.51.100.10/32", "2001:db8:10::/48", "2001:db8:10::10/128"`,

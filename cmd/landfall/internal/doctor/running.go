@@ -52,7 +52,7 @@ func bfd(f *Facts) []Finding {
 		}
 	}
 	return judged("bfd", fmt.Sprintf("%d up", len(want)), bad, Warn,
-		"when this node falls silent, the router notices after the hold time only", "switch BFD on at the router, and let UDP port 3784 through; FRR has none beside TTL security")
+		"when this node falls silent, the router notices after the hold time only", "switch BFD on at the router, and let UDP port 3784 through; FRR has it with ttl_security: false only")
 }
 
 // announced: whether what is announced is what is wanted.

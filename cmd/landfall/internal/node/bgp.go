@@ -126,7 +126,8 @@ func bgpConfig(c *configs.BGP) (bgp.Config, error) {
 	}
 	for i, p := range c.Peers {
 		peer := bgp.PeerConfig{
-			Address: p.Address, ASN: p.ASN, HoldTime: p.HoldTime, Multihop: p.Multihop, Passive: p.Passive, AddPath: p.AddPath,
+			Address: p.Address, ASN: p.ASN, HoldTime: p.HoldTime, Multihop: p.Multihop, NoTTLSecurity: !p.TTLSecurity,
+			Passive: p.Passive, AddPath: p.AddPath,
 			Attrs: read.attrs(configs.Attributes{
 				MED: p.MED, Prepend: p.Prepend, Communities: p.Communities, LargeCommunities: p.LargeCommunities, LocalPref: p.LocalPref,
 			}),
