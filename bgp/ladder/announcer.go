@@ -340,6 +340,19 @@ func (a *Announcer) record() Record {
 	return r
 }
 
+// judged is the record that this node's own steps are judged by: it counts as
+// announcing all that it may, also while its speaker starts anew. It needs mu.
+func (a *Announcer) judged() Record {
+	r := a.record()
+	r.Prefixes = a.prefixes()
+	return r
+}
+
+// prefixes are all that the node may announce, in order.
+func (a *Announcer) prefixes() []netip.Prefix {
+	return slices.SortedFunc(maps.Keys(a.cfg.BGP.Announcement(bgp.Normal, bgp.Attrs{})), netip.Prefix.Compare)
+}
+
 // heardPrefixes are those that at least one router has been told.
 func (a *Announcer) heardPrefixes() (out []netip.Prefix) {
 	s := a.cfg.Speaker.Status()
@@ -350,7 +363,7 @@ func (a *Announcer) heardPrefixes() (out []netip.Prefix) {
 	for _, p := range s.Peers {
 		up[p.Address.Is4()] = up[p.Address.Is4()] || p.State == bgp.Established
 	}
-	for _, p := range slices.SortedFunc(maps.Keys(a.cfg.BGP.Announcement(bgp.Normal, bgp.Attrs{})), netip.Prefix.Compare) {
+	for _, p := range a.prefixes() {
 		if up[p.Addr().Is4()] {
 			out = append(out, p)
 		}

@@ -147,6 +147,28 @@ func TestOrderOutlivesTheProcess(t *testing.T) {
 	})
 }
 
+// TestLastAnnouncerWithoutASpeaker: a speaker that starts anew announces
+// nothing for a moment, in which the last announcer must not step down.
+func TestLastAnnouncerWithoutASpeaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeSpeaker()
+		f.applies = false
+		a := alone(t, f, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- a.Run(ctx, func() {}) }()
+		time.Sleep(time.Minute)
+		var refused Refused
+		if err := a.Order(t.Context(), Order{Floor: 3}, nil); !errors.As(err, &refused) || refused[0].Interlock != LastAnnouncer {
+			t.Errorf("refused by %v", err)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestLoopThatHangsLosesTheLease: the lease hangs on the loop that decides.
 func TestLoopThatHangsLosesTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

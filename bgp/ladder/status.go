@@ -92,7 +92,7 @@ func (a *Announcer) Plan(step Step) Plan {
 	for _, h := range a.view.fresh(a.cfg.Rules, now) {
 		count(h.Record)
 	}
-	p.Refusals = orNone(a.pass(Judge(self, step, &a.view, Record.serves, a.cfg.Rules, now), now))
+	p.Refusals = orNone(a.pass(Judge(a.judged(), step, &a.view, Record.serves, a.cfg.Rules, now), now))
 	for _, i := range []Interlock{LastAnnouncer, MinNodes, MinPops, NoView} {
 		if !slices.ContainsFunc(p.Refusals, func(r Refusal) bool { return r.Interlock == i }) {
 			p.Passed = append(p.Passed, i)

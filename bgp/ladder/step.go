@@ -165,7 +165,7 @@ func (a *Announcer) descend(ctx context.Context, d Decision) error {
 	a.mu.Lock()
 	now := time.Now()
 	// What would be refused even if all promised needs no promise.
-	refusals := a.pass(Judge(a.record(), d.Step, &a.view, Record.serves, a.cfg.Rules, now), now)
+	refusals := a.pass(Judge(a.judged(), d.Step, &a.view, Record.serves, a.cfg.Rules, now), now)
 	a.seq++
 	ask := Ask{Node: a.cfg.Node, Pop: a.cfg.Pop, Life: a.life, Seq: a.seq, Wide: d.Step.Wide}
 	if len(refusals) == 0 && !a.agreement.Begin(ask, now) {
@@ -194,7 +194,7 @@ func (a *Announcer) descend(ctx context.Context, d Decision) error {
 	}
 	now = time.Now()
 	stays := func(r Record) bool { return r.serves() && promised[r.Node] }
-	if refusals = a.pass(Judge(a.record(), d.Step, &a.view, stays, a.cfg.Rules, now), now); len(refusals) > 0 {
+	if refusals = a.pass(Judge(a.judged(), d.Step, &a.view, stays, a.cfg.Rules, now), now); len(refusals) > 0 {
 		return a.refused(d, refusals)
 	}
 	a.refusals = nil
@@ -263,7 +263,7 @@ func (a *Announcer) leave(ctx context.Context) (confirmed bool) {
 	now, from := time.Now(), a.state.Rung
 	step := Step{To: bgp.Withdrawn}
 	if from < bgp.Withdrawn {
-		for _, r := range Judge(a.record(), step, &a.view, Record.serves, a.cfg.Rules, now) {
+		for _, r := range Judge(a.judged(), step, &a.view, Record.serves, a.cfg.Rules, now) {
 			a.cfg.Log.Warn("this node stops although an interlock is against it", zap.String("interlock", string(r.Interlock)), zap.String("reason", r.Reason))
 		}
 	}
