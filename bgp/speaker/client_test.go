@@ -138,24 +138,39 @@ func TestCrashedSpeakerComesBack(t *testing.T) {
 }
 
 func TestHangingSpeakerIsKilled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, func(n int, r *fakeRouter) error {
-			if n == 0 {
-				r.hang = make(chan struct{})
-			}
-			return nil
+	for _, c := range []struct {
+		name   string
+		orders uint64 // before the one that it hangs in
+		limit  time.Duration
+	}{
+		{"in its first order", 0, startLimit},
+		{"in a later one", 1, applyLimit},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := config()
+				b := newBench(t, func(n int, r *fakeRouter) error {
+					if n == 0 {
+						r.hang, r.obeys = make(chan struct{}), int(c.orders)*len(cfg.VIPs)
+					}
+					return nil
+				})
+				pass(time.Minute)
+				for generation := range c.orders {
+					b.announce(t, generation+1)
+				}
+				start := time.Now()
+				b.apply(t, bgp.Desired{Generation: c.orders + 1, Rung: bgp.Deprefer, Announce: cfg.Announcement(bgp.Deprefer, bgp.Attrs{})})
+				// The limit, a beat to notice, and the first delay at its longest.
+				if took, most := time.Since(start), c.limit+2*beatEvery+restartFirst*5/4; took < c.limit || took > most {
+					t.Errorf("applied after %v, want within %v and %v", took, c.limit, most)
+				}
+				if s := b.client.Status(); s.Restarts != 1 {
+					t.Errorf("%d restarts, want 1", s.Restarts)
+				}
+			})
 		})
-		pass(time.Minute)
-		start := time.Now()
-		b.announce(t, 1)
-		// The limit, a beat to notice, and the first delay at its longest.
-		if took, most := time.Since(start), applyLimit+2*beatEvery+restartFirst*5/4; took < applyLimit || took > most {
-			t.Errorf("applied after %v, want within %v and %v", took, applyLimit, most)
-		}
-		if s := b.client.Status(); s.Restarts != 1 {
-			t.Errorf("%d restarts, want 1", s.Restarts)
-		}
-	})
+	}
 }
 
 func TestSpeakerThatDoesNotObeyIsKilled(t *testing.T) {

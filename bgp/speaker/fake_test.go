@@ -36,6 +36,7 @@ type fakeRouter struct {
 	startErr  error
 	announces error         // what Announce returns
 	hang      chan struct{} // Announce waits for it; nil: it does not
+	obeys     int           // it does not for so many changes
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -63,7 +64,7 @@ func (r *fakeRouter) Open(p bgp.PeerConfig) error {
 }
 
 func (r *fakeRouter) Announce(p netip.Prefix, a announcement) error {
-	if r.hang != nil {
+	if _, changes := r.count(); r.hang != nil && changes >= r.obeys {
 		<-r.hang
 	}
 	r.mu.Lock()

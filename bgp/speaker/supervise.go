@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// startLimit is how long a speaker may take to answer its first
-	// order: a process has to start and to open its sessions.
+	// startLimit is how long a speaker may take to do its first order: a
+	// process has to start and to open its sessions, and nothing is
+	// announced that a hang would keep.
 	startLimit = 5 * time.Second
 	// applyLimit is how long it may take to do any other, before it is
 	// killed. Its hang harms nobody meanwhile: the data plane serves.
@@ -34,6 +35,7 @@ type child struct {
 	work    sync.WaitGroup
 
 	heard   bool   // a report came
+	worked  bool   // it has done an order
 	sent    uint64 // the edition of the last order sent
 	problem string // the Error of the last report
 	// due counts the beats since the last report that all is well. Beats
@@ -140,6 +142,7 @@ func (ch *child) take(r report) error {
 	})
 	if well {
 		ch.due = 0
+		ch.worked = ch.worked || r.Applied > 0
 	}
 	return nil
 }
@@ -147,7 +150,7 @@ func (ch *child) take(r report) error {
 // overdue tells whether an order has been waiting for too long.
 func (ch *child) overdue() error {
 	limit := applyLimit
-	if !ch.heard {
+	if !ch.worked {
 		limit = startLimit
 	}
 	if ch.due <= int(limit/beatEvery) {
