@@ -43,11 +43,14 @@ func (d *digest) final() string {
 		}
 		tests += len(b.tests)
 	}
+	// The race detector fails the test that it watches. A race in another
+	// process of a test that passes is no reason why a second one failed.
+	raced := slices.IndexFunc(d.raced, func(k key) bool { return slices.Contains(d.failed, k.top()) })
 	switch {
 	case d.unbuilt > 0:
 		return "not everything builds."
-	case d.raced:
-		return "there was a data race."
+	case raced >= 0:
+		return fmt.Sprintf("there was a data race in %s.", d.raced[raced])
 	case tests > mostAgain:
 		return fmt.Sprintf("%d tests failed, more than %d.", tests, mostAgain)
 	}
@@ -76,7 +79,7 @@ func (b brokenPackage) againArgs() []string {
 // compare makes the tests of b flaky when all is well the second time.
 func (d *digest) compare(b brokenPackage, second *digest) {
 	missing := func(k key) bool { return !second.passed[k] }
-	if !second.ok() || second.raced || slices.ContainsFunc(b.tests, missing) {
+	if !second.ok() || len(second.raced) > 0 || slices.ContainsFunc(b.tests, missing) {
 		return
 	}
 	d.failed = slices.DeleteFunc(d.failed, func(k key) bool { return k.pkg == b.name })

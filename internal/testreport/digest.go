@@ -44,7 +44,7 @@ type digest struct {
 	broken   []brokenPackage
 	flaky    []key
 	unbuilt  int
-	raced    bool // the race detector spoke up
+	raced    []key // where the race detector spoke up, of a test's own processes too
 	packages int
 	ended    int // tests, however they ended
 }
@@ -90,7 +90,9 @@ func (d *digest) add(e event) {
 		d.unbuilt++
 	case "output":
 		d.printed[k] = append(d.printed[k], e.Output)
-		d.raced = d.raced || strings.Contains(e.Output, "DATA RACE")
+		if strings.Contains(e.Output, "DATA RACE") && !slices.Contains(d.raced, k) {
+			d.raced = append(d.raced, k)
+		}
 	case "pass", "fail", "skip":
 		if e.Test == "" {
 			d.endPackage(e)
@@ -110,6 +112,9 @@ func (d *digest) endTest(k key, action string) {
 	switch action {
 	case "pass":
 		d.passed[k] = true
+		if slices.Contains(d.raced, k) {
+			fmt.Fprintf(d.out, "\n%s: a data race, though the test passed\n%s\n", k, output)
+		}
 	case "fail":
 		d.failed = append(d.failed, k)
 		fmt.Fprintf(d.out, "\n%s\n%s\n", k.pkg, output)
@@ -193,6 +198,9 @@ func (d *digest) summary() {
 	}
 	for _, k := range d.flaky {
 		fmt.Fprintf(d.out, "  FLAKY   %s: failed, then passed. A bug to be fixed: CONTRIBUTING.md, Tests\n", k)
+	}
+	for _, k := range d.raced {
+		fmt.Fprintln(d.out, "  RACE   ", k)
 	}
 	for _, k := range d.failed {
 		fmt.Fprintln(d.out, "  FAILED ", k)

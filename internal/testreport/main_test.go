@@ -125,6 +125,10 @@ func TestAgain(t *testing.T) {
 		{"the package ended with the test", failed + packageEnd, passed + passedNow + packageOK, whole, true, []string{"1 FLAKY"}},
 		{"another test fails then", failed + packageEnd, passedNow + raced + packageFail, whole, false, []string{"FAILED  p TestC"}},
 		{"a race", failed + raced + packageFail, "", "", false, []string{"there was a data race", "FAILED  p TestE"}},
+		{
+			"a race of a process of another test", strings.Replace(passed, "noise", "DATA RACE", 1) + failed + packageFail, passedNow + packageOK, just, true,
+			[]string{"p TestA: a data race, though the test passed\nDATA RACE\n", "1 FLAKY", "  RACE    p TestA"},
+		},
 		{"a panic of nobody", panicked, "", "", false, []string{"panic: BUG: oh", "none of its tests did", "FAILED  p"}},
 		{"not built", passed + packageOK + unbuilt, "", "", false, []string{"syntax error", "FAILED  p"}},
 		{"not built, beside a test", failed + packageFail + strings.ReplaceAll(unbuilt, `"p"`, `"q"`), "", "", false, []string{"syntax error", "FAILED  p TestC"}},
