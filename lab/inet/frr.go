@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // frrDaemons is where Debian puts the programs of FRR, and frrUser the user
@@ -19,17 +18,6 @@ const (
 	frrDaemons = "/usr/lib/frr"
 	frrUser    = "frr"
 )
-
-// frrStart bounds how long a router's daemons may take to take commands.
-const frrStart = 10 * time.Second
-
-// frrLearn is how long daemons are given to learn from zebra which
-// interfaces there are, which none of them tells: a session that comes up
-// before has no link-local next hop, and its routes are not taken.
-const frrLearn = 2 * time.Second
-
-// frrPatience is how long routes may take before they are asked for again.
-const frrPatience = 15 * time.Second
 
 // frrConf is the configuration of a router for FRR.
 func frrConf(p *Plan, r *Router, dir string, policy Policy) string {
@@ -59,7 +47,9 @@ func frrConf(p *Plan, r *Router, dir string, policy Policy) string {
 		for _, f := range Families {
 			in = append(in, frrNeighbor{
 				addr: n.Address(f), family: f, asn: n.ASN, in: "NODES-" + string(f), out: "NOTHING",
-				extra: []string{"bfd", "bfd profile edge", "passive"},
+				// Without its source a BFD session is made anew once BGP knows
+				// its own end, which ends the BGP session.
+				extra: []string{fmt.Sprintf("update-source %s", r.lan(f).Addr()), "bfd", "bfd profile edge", "passive"},
 			})
 		}
 	}
@@ -200,18 +190,30 @@ const padMark = 1000
 
 type frrRouting struct{}
 
+// daemons begin with zebra: another that starts before zebra takes
+// connections tries again 10 s later, and until then knows no interface. A
+// session over IPv6 that comes up meanwhile has no link-local next hop, and
+// its routes are not taken.
 func (frrRouting) daemons(l *Lab, r *Router) (out []daemon) {
 	dir := l.routerDir(r.Name)
 	programs := []string{"zebra", "bgpd"}
 	if r.Role == Border {
 		programs = []string{"zebra", "bfdd", "bgpd"}
 	}
+	zebra := filepath.Join(dir, "zserv.api")
 	for _, p := range programs {
-		args := []string{"-f", "/dev/null", "-i", filepath.Join(dir, p+".pid"), "-z", filepath.Join(dir, "zserv.api"), "--vty_socket", dir, "-A", "127.0.0.1", "-P", "0", "-u", frrUser, "-g", frrUser}
-		if p == "bfdd" {
-			args = append(args, "--bfdctl", filepath.Join(dir, "bfdd.sock"))
+		d := daemon{
+			name:    r.Name + "-" + p,
+			program: filepath.Join(frrDaemons, p),
+			args:    []string{"-f", "/dev/null", "-i", filepath.Join(dir, p+".pid"), "-z", zebra, "--vty_socket", dir, "-A", "127.0.0.1", "-P", "0", "-u", frrUser, "-g", frrUser},
 		}
-		out = append(out, daemon{r.Name + "-" + p, filepath.Join(frrDaemons, p), args})
+		switch p {
+		case "zebra":
+			d.socket = zebra
+		case "bfdd":
+			d.args = append(d.args, "--bfdctl", filepath.Join(dir, "bfdd.sock"))
+		}
+		out = append(out, d)
 	}
 	return out
 }
@@ -256,27 +258,10 @@ func own(dir string) error {
 // started hands the daemons of a router their configuration, once they
 // take commands.
 func (f frrRouting) started(ctx context.Context, l *Lab, r *Router) error {
-	ctx, cancel := context.WithTimeout(ctx, frrStart)
-	defer cancel()
-	poll := time.NewTicker(settlePoll)
-	defer poll.Stop()
+	dir := l.routerDir(r.Name)
 	for _, d := range f.daemons(l, r) {
-		socket := filepath.Join(l.routerDir(r.Name), strings.TrimPrefix(d.name, r.Name+"-")+".vty")
-		for {
-			if _, err := os.Stat(socket); err == nil {
-				break
-			}
-			select {
-			case <-poll.C:
-			case <-ctx.Done():
-				return fmt.Errorf("%s does not start; see logs/%s.log", d.name, d.name)
-			}
-		}
-	}
-	if r.Name == l.Plan.Routers[0].Name { // all routers' daemons were started together
-		select {
-		case <-time.After(frrLearn):
-		case <-ctx.Done():
+		if err := d.listening(ctx, filepath.Join(dir, filepath.Base(d.program)+".vty")); err != nil {
+			return err
 		}
 	}
 	return f.configure(ctx, l, r, Policy{}, true)

@@ -3,6 +3,7 @@ package inet
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -37,7 +38,31 @@ type daemon struct {
 	name    string
 	program string
 	args    []string
+	// socket is where it must take connections before the next is started;
+	// "" for nowhere.
+	socket string
 }
+
+// listening waits until a daemon takes connections.
+func (d daemon) listening(ctx context.Context, socket string) error {
+	ctx, cancel := context.WithTimeout(ctx, daemonStart)
+	defer cancel()
+	poll := time.NewTicker(settlePoll)
+	defer poll.Stop()
+	for {
+		if conn, err := net.Dial("unix", socket); err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%s does not start; see logs/%s.log", d.name, d.name)
+		}
+	}
+}
+
+// daemonStart bounds how long a router's daemon may take to take commands.
+const daemonStart = 10 * time.Second
 
 // Session is a BGP session as one of its ends has it.
 type Session struct {
@@ -160,7 +185,7 @@ type birdRouting struct{}
 
 func (birdRouting) daemons(l *Lab, r *Router) []daemon {
 	dir := l.routerDir(r.Name)
-	return []daemon{{r.Name, "bird", []string{"-f", "-c", filepath.Join(dir, "bird.conf"), "-s", filepath.Join(dir, "ctl"), "-P", filepath.Join(dir, "pid")}}}
+	return []daemon{{r.Name, "bird", []string{"-f", "-c", filepath.Join(dir, "bird.conf"), "-s", filepath.Join(dir, "ctl"), "-P", filepath.Join(dir, "pid")}, ""}}
 }
 
 func (b birdRouting) configure(ctx context.Context, l *Lab, r *Router, policy Policy, running bool) error {

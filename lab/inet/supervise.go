@@ -176,7 +176,9 @@ func (s *supervision) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, control()) }()
 	s.tell(Progress{Stage: "sessions and routes"})
-	if err := s.settle(ctx); err != nil {
+	settling, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	if err := s.lab.Settle(settling); err != nil {
 		return err
 	}
 	s.tell(Progress{Ready: true})
@@ -185,29 +187,6 @@ func (s *supervision) run(ctx context.Context) (err error) {
 	case <-s.down:
 	}
 	return nil
-}
-
-// settle waits until the lab is as it should be. FRR sometimes does not
-// install the IPv6 routes of a session that it says is established; it
-// does once it hears them again.
-func (s *supervision) settle(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
-	defer cancel()
-	for s.lab.Routers == FRR {
-		first, cancel := context.WithTimeout(ctx, frrPatience)
-		err := s.lab.Settle(first)
-		cancel()
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		s.tell(Progress{Stage: "hearing all routes again, as " + err.Error()})
-		for _, r := range s.lab.Plan.Routers {
-			if _, err := ask(ctx, "vtysh", "--vty_socket", s.lab.routerDir(r.Name), "-c", "clear bgp ipv6 *"); err != nil {
-				return err
-			}
-		}
-	}
-	return s.lab.Settle(ctx)
 }
 
 func (s *supervision) files() error {
@@ -230,6 +209,12 @@ func (s *supervision) routers(ctx context.Context) error {
 		}
 		for _, d := range s.lab.routing().daemons(s.lab, r) {
 			if err := s.processes.start(d.name, command(s.lab.space(r.Name), d.program, d.args...)); err != nil {
+				return err
+			}
+			if d.socket == "" {
+				continue
+			}
+			if err := d.listening(ctx, d.socket); err != nil {
 				return err
 			}
 		}
