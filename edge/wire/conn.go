@@ -317,7 +317,8 @@ func (c *Conn) try() {
 
 func (c *Conn) drainNow(fd uintptr) bool {
 	for c.sent < c.out.len() {
-		n, err := ignoringEINTR(syscall.Write, int(fd), c.out.bytes()[c.sent:])
+		rest := c.out.bytes()[c.sent:]
+		n, err := ignoringEINTR(syscall.Write, int(fd), rest[:min(len(rest), sendSize)])
 		if err != nil {
 			if err != syscall.EAGAIN {
 				c.writeErr = &net.OpError{Op: "write", Net: "tcp", Err: os.NewSyscallError("write", err)}
@@ -408,10 +409,10 @@ func (p Pace) write(c net.Conn, b []byte) (n int, err error) {
 		if err := c.SetWriteDeadline(start.Add(p.Stall)); err != nil {
 			return n, err
 		}
-		m, err := c.Write(b[n:])
+		m, err := c.Write(b[n:min(len(b), n+sendSize)])
 		n += m
 		if err == nil {
-			break
+			continue
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
