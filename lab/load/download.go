@@ -32,6 +32,9 @@ func (l *Load) download(ctx context.Context, proto string) error {
 		}
 		l.note(func(r *Report) { r.Resumed++ })
 		p.broke = append(p.broke, err)
+		if errors.Is(err, errNoAnswer) {
+			pause(ctx, retryPause)
+		}
 	}
 	return fmt.Errorf("given up at byte %d: %w", p.at, errors.Join(p.broke...))
 }

@@ -38,6 +38,7 @@ func (l *Load) flow(ctx context.Context, i int) {
 			if f.conn != nil {
 				seen.Broken++
 			}
+			f.met(err)
 			f.close()
 			if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) {
 				f.tried++
@@ -46,7 +47,8 @@ func (l *Load) flow(ctx context.Context, i int) {
 			continue
 		}
 		seen.Probes++
-		l.answered(i, time.Now())
+		l.answered(i, time.Now(), f.trouble)
+		f.trouble, f.since = f.trouble[:0], time.Now()
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -62,6 +64,19 @@ type flow struct {
 	tried int      // connections that ended
 	conn  net.Conn // nil: none
 	read  *bufio.Reader
+
+	since   time.Time // of the last answer
+	trouble []string  // since then
+}
+
+// maxTrouble bounds what a flow remembers of a gap.
+const maxTrouble = 8
+
+// met remembers why there is no answer.
+func (f *flow) met(err error) {
+	if len(f.trouble) < maxTrouble {
+		f.trouble = append(f.trouble, fmt.Sprintf("%.1f ms, port %d: %v", time.Since(f.since).Seconds()*1e3, f.port(), err))
+	}
 }
 
 // portRange is how many ports flows use, from Config.Port on.

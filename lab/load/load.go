@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -97,8 +98,9 @@ type Report struct {
 	// Gap is the longest time that a flow was without an answer, from one
 	// to the next, less the time in which the client itself did not run.
 	Gap time.Duration `json:"gap_ns"`
-	// GapAt is when that ended.
-	GapAt time.Time `json:"gap_at"`
+	// GapAt is when that ended, and GapWas what the flow met in it.
+	GapAt  time.Time `json:"gap_at"`
+	GapWas []string  `json:"gap_was,omitempty"`
 	// Held is the longest time that the client itself did not get to run.
 	Held time.Duration `json:"held_ns"`
 	// Errors are the first of those behind Failed and Lost.
@@ -116,7 +118,7 @@ func (r Report) Add(o Report) Report {
 	r.Probes += o.Probes
 	r.Broken += o.Broken
 	if o.Gap > r.Gap {
-		r.Gap, r.GapAt = o.Gap, o.GapAt
+		r.Gap, r.GapAt, r.GapWas = o.Gap, o.GapAt, o.GapWas
 	}
 	r.Held = max(r.Held, o.Held)
 	r.Errors = append(r.Errors[:len(r.Errors):len(r.Errors)], o.Errors...)
@@ -146,6 +148,7 @@ type silence struct {
 	stalled time.Duration // Load.stalled at last
 	longest time.Duration // since it was taken
 	at      time.Time     // when that ended
+	was     []string      // what was met in it
 }
 
 // Start lets the clients loose until Stop, or until ctx ends everything.
@@ -184,13 +187,13 @@ func (l *Load) Stop() Report {
 	return l.report
 }
 
-// answered notes that a flow got an answer.
-func (l *Load) answered(flow int, now time.Time) {
+// answered notes that a flow got an answer, and what it met since the last.
+func (l *Load) answered(flow int, now time.Time, met []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := &l.flows[flow]
 	if gap := l.since(s, now); gap > s.longest {
-		s.longest, s.at = gap, now
+		s.longest, s.at, s.was = gap, now, slices.Clone(met)
 	}
 	s.last, s.stalled = now, l.stalled
 }
@@ -213,7 +216,7 @@ func (l *Load) TakeGap() time.Duration {
 		s := &l.flows[i]
 		longest = max(longest, s.longest, l.since(s, now))
 		if s.longest > l.report.Gap {
-			l.report.Gap, l.report.GapAt = s.longest, s.at
+			l.report.Gap, l.report.GapAt, l.report.GapWas = s.longest, s.at, s.was
 		}
 		s.longest = 0
 	}

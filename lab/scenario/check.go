@@ -17,6 +17,9 @@ const (
 	patience = 20 * time.Second
 	// checkPoll is how often a check is looked at.
 	checkPoll = 20 * time.Millisecond
+	// toldPoll is how often what is told of changes is looked at without one:
+	// a look starts a program, which takes the time of what is measured.
+	toldPoll = 500 * time.Millisecond
 )
 
 // seen is what a look found.
@@ -114,7 +117,11 @@ func (a *attempt) nodeState(ctx context.Context, name, what string) (string, err
 func (a *attempt) await(ctx context.Context, c *Check, f inet.Family, began time.Time, changes <-chan time.Time) (took time.Duration, last seen) {
 	ctx, cancel := context.WithTimeout(ctx, max(patience, 2*c.Within))
 	defer cancel()
-	poll := time.NewTicker(checkPoll)
+	pause := checkPoll
+	if changes != nil {
+		pause = toldPoll
+	}
+	poll := time.NewTicker(pause)
 	defer poll.Stop()
 	at := time.Now()
 	for {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -338,6 +339,9 @@ func summary(r load.Report, began time.Time) string {
 		r.Requests, r.Retried, r.Failed, r.Downloads, r.Resumed, r.Lost, r.Probes, r.Broken, r.Held.Round(100*time.Microsecond))
 	if r.Gap > 0 {
 		text += fmt.Sprintf(", longest gap %v up to %.1f s after the start", r.Gap.Round(100*time.Microsecond), r.GapAt.Sub(began).Seconds())
+		if len(r.GapWas) > 0 {
+			text += " (" + strings.Join(r.GapWas, "; ") + ")"
+		}
 	}
 	return text
 }
