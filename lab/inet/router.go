@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -127,8 +128,8 @@ func (l *Lab) SetPolicy(ctx context.Context, border string, policy Policy) error
 	return l.routing().configure(ctx, l, r, policy, true)
 }
 
-// Sessions are the BGP sessions of all routers, of links that are meant to
-// be up.
+// Sessions are the BGP sessions of all routers; over a spare link those that
+// are up.
 func (l *Lab) Sessions(ctx context.Context) (out []Session, err error) {
 	for i := range l.Plan.Routers {
 		r := &l.Plan.Routers[i]
@@ -137,7 +138,7 @@ func (l *Lab) Sessions(ctx context.Context) (out []Session, err error) {
 			return nil, err
 		}
 		for _, s := range found {
-			if k := l.linkBetween(r.Name, s.Peer); k == nil || !k.Spare {
+			if s.Established || !l.spare(s) {
 				out = append(out, s)
 			}
 		}
@@ -145,11 +146,9 @@ func (l *Lab) Sessions(ctx context.Context) (out []Session, err error) {
 	return out, nil
 }
 
-func (l *Lab) linkBetween(a, b string) *Link {
-	if k := l.Plan.Link(a + "-" + b); k != nil {
-		return k
-	}
-	return l.Plan.Link(b + "-" + a)
+// spare reports whether a session runs over a spare link.
+func (l *Lab) spare(s Session) bool {
+	return slices.ContainsFunc(l.Plan.linksOf(s.Router), func(k Link) bool { return k.Spare && k.other(s.Router) == s.Peer })
 }
 
 // Path is the AS path by which a router reaches the anycast network, empty

@@ -18,7 +18,8 @@ import (
 // settlePoll is how often an unsettled lab is looked at.
 const settlePoll = 50 * time.Millisecond
 
-// Settle waits until the lab is as it should be: every session established,
+// Settle waits until the lab is as it should be, with its spare links down:
+// every session established, none over a spare link, whose routes lead nowhere,
 // every node announced and active, every client at its nearest PoP. The
 // error of one that ctx does not give the time says what is missing.
 func (l *Lab) Settle(ctx context.Context) error {
@@ -59,7 +60,7 @@ func (l *Lab) missingSessions(ctx context.Context, _ *Who) (missing []string) {
 		return []string{err.Error()}
 	}
 	for _, s := range sessions {
-		if !s.Established {
+		if s.Established == l.spare(s) {
 			missing = append(missing, fmt.Sprintf("session of %s with %s over %s: %s", s.Router, s.Peer, s.Family, s.State))
 		}
 	}
