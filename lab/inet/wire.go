@@ -90,11 +90,17 @@ func bridge(name string, like netip.Addr) []string {
 	return []string{
 		"link add name " + name + " address " + mac + " type bridge stp_state 0 mcast_snooping 0",
 		"link add name k-" + name + " type veth peer name kk-" + name,
-		"link set dev kk-" + name + " up",
-		"link set dev k-" + name + " master " + name + " up",
+		mute("kk-"+name) + " up",
+		mute("k-"+name) + " master " + name + " up",
 		"link set dev " + name + " up",
 	}
 }
+
+// mute begins a change of an interface that only passes frames on. It gets
+// no address that it would tell multicast groups of: the table of IPv6
+// neighbours is one for the whole machine, and drops what is in use when it
+// is full.
+func mute(name string) string { return "link set dev " + name + " addrgenmode none" }
 
 // wireLAN makes the network behind a router.
 func (l *Lab) wireLAN(r *Router) error {
@@ -118,7 +124,7 @@ func (l *Lab) wireLink(k *Link) error {
 	}
 	err := left.Batch(append(bridge(k.Right, k.Left4.Addr()),
 		fmt.Sprintf("link add name %s type veth peer name %s netns %s", port(k.Right), k.Left, right.Name),
-		fmt.Sprintf("link set dev %s master %s", port(k.Right), k.Right),
+		mute(port(k.Right))+" master "+k.Right,
 		fmt.Sprintf("address add %s dev %s", k.Left4, k.Right),
 		fmt.Sprintf("address add %s dev %s nodad", k.Left6, k.Right),
 		fmt.Sprintf("link set dev %s %s", port(k.Right), state))...)
@@ -135,7 +141,7 @@ func (l *Lab) wireLink(k *Link) error {
 func (l *Lab) wireHost(router, name string, host *netns.Namespace, commands ...string) error {
 	err := l.space(router).Batch(
 		fmt.Sprintf("link add name %s type veth peer name eth0 netns %s", port(name), host.Name),
-		fmt.Sprintf("link set dev %s master lan", port(name)),
+		mute(port(name))+" master lan",
 		fmt.Sprintf("link set dev %s up", port(name)))
 	if err != nil {
 		return err
