@@ -105,12 +105,13 @@ func frrOutside(r, other *Router, f Family, far netip.Addr) frrNeighbor {
 	return n
 }
 
-// frrFilters has the lists and maps. Maps that change are made anew.
+// frrFilters has the lists and maps. A map is changed and never made anew:
+// a session goes on with the one that was removed for some seconds, and bgpd
+// dies of an UPDATE meanwhile.
 func frrFilters(b *strings.Builder, r *Router, policy Policy) {
 	fmt.Fprintf(b, `bgp community-list standard GSHUT seq 5 permit graceful-shutdown
 bgp community-list standard LOW seq 5 permit %[1]d:80
 bgp community-list standard HIGH seq 5 permit %[1]d:120
-no route-map PROVIDER
 route-map PROVIDER permit 5
  match community GSHUT
  set local-preference 0
@@ -150,7 +151,6 @@ func frrBorder(b *strings.Builder, r *Router, f Family, policy Policy) {
 	host := netip.PrefixFrom(f.VIP(), f.VIP().BitLen())
 	fmt.Fprintf(b, "%s prefix-list VIPS-%s seq 5 permit %s\n%s prefix-list VIPS-%s seq 10 permit %s\n", ip, f, f.Prefix(), ip, f, host)
 	fmt.Fprintf(b, "%s prefix-list WORLD-%s seq 5 permit %s\n", ip, f, f.Prefix())
-	fmt.Fprintf(b, "no route-map NODES-%s\nno route-map WORLD-%s\n", f, f)
 	for pad := range MaxPrepend + 1 {
 		fmt.Fprintf(b, "bgp as-path access-list PAD%d seq 5 permit ^%s$\n", pad, strings.Repeat("[0-9]+ ", pad)+"[0-9]+")
 		fmt.Fprintf(b, "bgp community-list standard PAD%d seq 5 permit %d:%d\n", pad, r.ASN, padMark+pad)
@@ -167,7 +167,7 @@ func frrBorder(b *strings.Builder, r *Router, f Family, policy Policy) {
 		if pad > 0 {
 			fmt.Fprintf(b, " match community PAD%d\n", pad)
 		}
-		fmt.Fprintf(b, " set comm-list PADS delete\n")
+		fmt.Fprintf(b, " set comm-list PADS delete\n no set as-path prepend\n no set metric\n no set community\n")
 		if total > 0 {
 			fmt.Fprintf(b, " set as-path prepend %s\n", strings.TrimSpace(strings.Repeat(fmt.Sprintf("%d ", r.ASN), total)))
 		}
