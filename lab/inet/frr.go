@@ -47,9 +47,7 @@ func frrConf(p *Plan, r *Router, dir string, policy Policy) string {
 		for _, f := range Families {
 			in = append(in, frrNeighbor{
 				addr: n.Address(f), family: f, asn: n.ASN, in: "NODES-" + string(f), out: "NOTHING",
-				// Without its source a BFD session is made anew once BGP knows
-				// its own end, which ends the BGP session.
-				extra: []string{fmt.Sprintf("update-source %s", r.lan(f).Addr()), "bfd", "bfd profile edge", "passive"},
+				extra: []string{"bfd", "bfd profile edge", "passive"},
 			})
 		}
 	}

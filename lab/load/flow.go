@@ -70,7 +70,7 @@ type flow struct {
 }
 
 // maxTrouble bounds what a flow remembers of a gap.
-const maxTrouble = 8
+const maxTrouble = 4
 
 // met remembers why there is no answer.
 func (f *flow) met(err error) {
