@@ -37,11 +37,13 @@ type node struct {
 }
 
 // startNode runs a node in front of an origin, with more lines for its
-// file.
+// file. Node, origin and attackers share the machine, so that connecting may
+// take as long as waiting: how slow an ordinary client is served is judged
+// by itself.
 func startNode(t testing.TB, origin, more string) *node {
 	t.Helper()
 	dir := t.TempDir()
-	site := `{ hostnames: ["*%s"], http: serve, tls: { cert: internal }, origins: ["http://%s"], rules: [%s] }`
+	site := `{ hostnames: ["*%s"], http: serve, tls: { cert: internal }, origins: [{ url: "http://%s", timeouts: { connect: 15s } }], rules: [%s] }`
 	files := map[string]string{
 		"sites/cached.yaml": fmt.Sprintf(site, cachedSite, origin, ""),
 		"sites/passed.yaml": fmt.Sprintf(site, passedSite, origin, `{ when: "true", cache: bypass }`),

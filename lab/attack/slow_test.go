@@ -23,7 +23,7 @@ const (
 	slowLimits = `limits: { header_time: 2s, body_stall: 2s, handshake_time: 8s, idle_time: 30s, conns_per_client: 4096, endpoint_conns: 2048 }`
 	// slowPatience is when a client that is not cut counts as one that
 	// never will be.
-	slowPatience = 15 * time.Second // of time that the machine runs
+	slowPatience = 24 * time.Second // of time that the machine runs
 )
 
 // slowClient is a client on an open connection. It is slow until it is
