@@ -3,6 +3,8 @@ package pop
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -59,6 +61,10 @@ type got struct {
 	body   string
 }
 
+// errCut is wrapped by the error of an answer that began and did not end.
+// No node can give it a second time.
+var errCut = errors.New("the answer was cut")
+
 // fetch sends a request and reads the answer whole.
 func fetch(c *http.Client, req *http.Request) (got, error) {
 	resp, err := c.Do(req)
@@ -67,6 +73,9 @@ func fetch(c *http.Client, req *http.Request) (got, error) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", errCut, err)
+	}
 	return got{resp.StatusCode, resp.Header, string(body)}, err
 }
 

@@ -2,6 +2,7 @@ package pop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -321,7 +322,7 @@ func (w *town) die(victim *node, stop func()) {
 	for _, f := range w.failed() {
 		inFlight := f.began.Before(dead) && f.end.After(killed)
 		throughIt := f.at == victim ||
-			owners[f.visitor.session] == victim.name && (f.visitor.kind == chats || f.visitor.kind == uploads)
+			owners[f.visitor.session] == victim.name && (f.visitor.kind == chats || f.visitor.kind == uploads || errors.Is(f.err, errCut))
 		if inFlight && throughIt {
 			excused = append(excused, f)
 		} else {
