@@ -10,7 +10,7 @@ const (
 	writeSize = 136 << 10
 	// sendSize is how much one system call takes of it. Linux has 64 KiB in a
 	// segment buffer, with its headers; a call that needs a second one costs
-	// a fifth more CPU per byte (BenchmarkSendSize).
+	// up to twice the CPU per byte (BenchmarkSendSize).
 	sendSize = 60 << 10
 )
 

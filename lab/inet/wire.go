@@ -98,8 +98,7 @@ func bridge(name string, like netip.Addr) []string {
 
 // mute begins a change of an interface that only passes frames on. It gets
 // no address that it would tell multicast groups of: the table of IPv6
-// neighbours is one for the whole machine, and drops what is in use when it
-// is full.
+// neighbours is one for the whole machine, and takes no more when it is full.
 func mute(name string) string { return "link set dev " + name + " addrgenmode none" }
 
 // wireLAN makes the network behind a router.
